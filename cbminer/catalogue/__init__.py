@@ -1,0 +1,3 @@
+"""The catalogue: one schema, written in every format that astronomers read."""
+
+__all__: list[str] = []

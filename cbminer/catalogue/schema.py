@@ -1,0 +1,236 @@
+"""The one schema of the catalogue: names, types, units, UCDs, precision and meaning of every column.
+
+Every product is written from it, so a column means the same in ECSV, FITS, VOTable and the machine-readable
+table. Floating-point values are rounded to the decimals given here *before* the cuts are applied, so that the
+published numbers are the numbers that decided.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import astropy.units as u
+import numpy as np
+from astropy.table import MaskedColumn, QTable
+from astropy.utils.masked import Masked
+
+from cbminer.columns import label_column, values
+
+__all__ = ["COLUMNS", "ColumnSpec", "conform", "round_columns", "spec_of"]
+
+_AT_MAXIMUM = "at maximum light, as OGLE lists it, not the mean magnitude"
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """One column of the catalogue.
+
+    Attributes
+    ----------
+    name : str
+        Column name.
+    kind : {"text", "integer", "boolean", "float"}
+        Type of the values.
+    description : str
+        Meaning, in one line.
+    ucd : str
+        Unified content descriptor.
+    unit : str
+        Unit, empty for a pure number.
+    decimals : int
+        Decimals kept of a float.
+    """
+
+    name: str
+    kind: Literal["text", "integer", "boolean", "float"]
+    description: str
+    ucd: str
+    unit: str = ""
+    decimals: int = 0
+
+    @property
+    def format(self) -> str:
+        """Format of a float column, such as ``.4f``; empty for every other kind."""
+        return f".{self.decimals}f" if self.kind == "float" else ""
+
+
+def _text(name: str, description: str, ucd: str) -> ColumnSpec:
+    return ColumnSpec(name, "text", description, ucd)
+
+
+def _integer(name: str, description: str, ucd: str) -> ColumnSpec:
+    return ColumnSpec(name, "integer", description, ucd)
+
+
+def _float(name: str, decimals: int, unit: str, ucd: str, description: str) -> ColumnSpec:
+    return ColumnSpec(name, "float", description, ucd, unit, decimals)
+
+
+def _measured(
+    name: str, decimals: int, unit: str, ucd: str, description: str
+) -> tuple[ColumnSpec, ColumnSpec]:
+    """Return a quantity and its standard error, named with the prefix ``e_``."""
+    return (
+        _float(name, decimals, unit, ucd, description),
+        _float(f"e_{name}", decimals, unit, f"stat.error;{ucd}", f"Standard error of {name}"),
+    )
+
+
+COLUMNS: tuple[ColumnSpec, ...] = (
+    _text("id", "Identifier of the star in the survey", "meta.id;meta.main"),
+    _text("survey", "Survey the star comes from; mock means simulated, not observed", "meta.id;meta.dataset"),
+    _text("galaxy", "Galaxy of the star: LMC or SMC", "meta.id.parent"),
+    _text(
+        "type", "Survey's type: C contact, NC non-contact, ELL ellipsoidal, CV cataclysmic", "src.class"
+    ),
+    _float("RAJ2000", 6, "deg", "pos.eq.ra;meta.main", "Right ascension, ICRS, J2000.0"),
+    _float("DEJ2000", 6, "deg", "pos.eq.dec;meta.main", "Declination, ICRS, J2000.0"),
+    _text("ogle4_id", "Identifier in the OGLE-IV photometric maps", "meta.id.cross"),
+    _text("ogle3_id", "Identifier in the OGLE-III photometric maps", "meta.id.cross"),
+    _text("ogle2_id", "Identifier in the OGLE-II photometric maps", "meta.id.cross"),
+    _text("other_id", "Other designation", "meta.id.cross"),
+    _float("period", 7, "d", "time.period", "Orbital period of the survey's catalogue"),
+    _float("T0", 5, "d", "time.epoch", "Epoch of the primary minimum, full heliocentric Julian date"),
+    *_measured("I_mag", 4, "mag", "phot.mag;em.opt.I", f"I magnitude {_AT_MAXIMUM}"),
+    *_measured("V_mag", 4, "mag", "phot.mag;em.opt.V", f"V magnitude {_AT_MAXIMUM}"),
+    _float("depth1_survey", 3, "mag", "src.var.amplitude;em.opt.I", "Depth of the primary eclipse in the survey's catalogue"),
+    _float("depth2_survey", 3, "mag", "src.var.amplitude;em.opt.I", "Depth of the secondary eclipse in the survey's catalogue"),
+    *_measured("E_VI", 4, "mag", "phot.color.excess", "Reddening E(V-I) adopted for the star"),
+    *_measured("distance_modulus", 4, "mag", "phot.mag.distMod", "True distance modulus adopted for the star"),
+    *_measured("M_V", 4, "mag", "phys.magAbs;em.opt.V", f"Absolute V magnitude {_AT_MAXIMUM}"),
+    *_measured("M_I", 4, "mag", "phys.magAbs;em.opt.I", f"Absolute I magnitude {_AT_MAXIMUM}"),
+    *_measured("VI0", 4, "mag", "phot.color;em.opt.V;em.opt.I", "Intrinsic colour (V-I)_0 at maximum light"),
+    _float("cov_M_V_VI0", 6, "mag2", "stat.covariance", "Covariance of M_V and VI0 through V and the reddening"),
+    _text("spectral_label", "O or B by the absolute magnitude of the pair; not a spectral type", "src.spType"),
+    _integer("n_points", "Points of the I light curve that were fitted", "meta.number;obs"),
+    _integer("n_rejected", "Points of the I light curve that the cleaning rejected", "meta.number;obs"),
+    _integer("n_harmonics", "Order of the harmonic fit", "meta.number"),
+    _float("phase_gap", 4, "", "src.var", "Widest gap in phase without a point, cycles"),
+    _float("scatter", 5, "mag", "stat.stdev;phot.mag;em.opt.I", "Root mean square of the points about the fit"),
+    _float("noise", 5, "mag", "stat.error;phot.mag;em.opt.I", "Median error of one point as the survey states it"),
+    *_measured("depth1", 4, "mag", "src.var.amplitude;em.opt.I", "Depth of the deeper minimum of the fit below maximum light"),
+    *_measured("depth2", 4, "mag", "src.var.amplitude;em.opt.I", "Depth of the other minimum of the fit below maximum light"),
+    *_measured("depth_difference", 4, "mag", "src.var.amplitude;arith.diff", "depth1 - depth2, errors correlated"),
+    *_measured("phase_secondary", 5, "", "src.var", "Phase of the other minimum, the deeper one being at phase 0"),
+    *_measured("oconnell", 4, "mag", "phot.mag;arith.diff;em.opt.I", "Maximum at phase 0.25 minus maximum at phase 0.75"),
+    *_measured("a1", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 1, of the flux over its maximum"),
+    *_measured("a2", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 2, of the flux over its maximum"),
+    *_measured("a4", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 4, of the flux over its maximum"),
+    *_measured("W", 5, "", "src.morph.param", "Contact criterion a4 - a2 (0.125 - a2); above 0 for contact"),
+    *_measured("asymmetry", 5, "", "src.morph.param", "Sine terms of the flux, root of the sum of squares, over |a2|"),
+    _float("excess_scatter", 5, "", "src.morph.param", "Scatter beyond the stated noise over depth1"),
+    _float("c", 4, "", "src.morph.param", "Morphology parameter c of a published table given by the user"),
+    *_measured("plc_residual", 4, "mag", "phys.magAbs;arith.diff", "M_V minus the period-luminosity-colour relation"),
+    _float("plc_significance", 3, "", "stat.value", "plc_residual over its error and the intrinsic scatter together"),
+    ColumnSpec("selected", "boolean", "Whether the star passes every cut", "meta.code"),
+    _integer("rank", "Place in the candidate list, 1 first; 0 for a star that is not selected", "meta.number"),
+    _text("rejected_by", "First cut that removed the star; empty for a candidate", "meta.note"),
+    _integer("failed", "Bit mask of all cuts that the star fails, whatever the order", "meta.code"),
+    _integer("undecided", "Bit mask of all cuts for which the star lacks a number", "meta.code"),
+    _integer("flags", "Bit mask of missing values and substitutes", "meta.code.qual"),
+    _text("remark", "Remark of the survey", "meta.note"),
+)
+
+_BY_NAME = {spec.name: spec for spec in COLUMNS}
+
+
+def spec_of(name: str) -> ColumnSpec:
+    """Specification of a column.
+
+    Parameters
+    ----------
+    name : str
+        Column name.
+
+    Returns
+    -------
+    ColumnSpec
+        Its specification.
+
+    Raises
+    ------
+    KeyError
+        If the schema has no such column.
+    """
+    return _BY_NAME[name]
+
+
+def round_columns(table: QTable) -> QTable:
+    """Round every float column that the schema knows to its decimals.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        A row a star; columns unknown to the schema are left alone.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A copy.
+    """
+    rounded = table.copy()
+    for name in table.colnames:
+        spec = _BY_NAME.get(name)
+        if spec is not None and spec.kind == "float":
+            rounded[name] = _float_column(table, spec)
+    return rounded
+
+
+def conform(table: QTable) -> QTable:
+    """Bring a table of stars into the schema: its columns, order, types, units and descriptions.
+
+    Parameters
+    ----------
+    table : `~astropy.table.QTable`
+        A row a star. Columns of the schema that it lacks become wholly masked; columns that the schema does not
+        know are dropped.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A new table with every column of the schema.
+    """
+    makers = {
+        "text": _text_column,
+        "integer": _integer_column,
+        "boolean": _boolean_column,
+        "float": _float_column,
+    }
+    result = QTable(meta=dict(table.meta))
+    for spec in COLUMNS:
+        result[spec.name] = makers[spec.kind](table, spec)
+        info = result[spec.name].info
+        info.description = spec.description
+        info.meta = {"ucd": spec.ucd}
+        if spec.format:
+            info.format = spec.format
+    return result
+
+
+def _float_column(table: QTable, spec: ColumnSpec) -> Any:
+    known = spec.name in table.colnames
+    data = values(table, spec.name, spec.unit) if known else np.full(len(table), np.nan)
+    # Adding 0.0 turns -0.0 into 0.0, which some formats would write differently.
+    data = np.round(data, spec.decimals) + 0.0
+    mask = np.isnan(data)
+    if spec.unit:
+        return Masked(u.Quantity(data, spec.unit), mask=mask)
+    return MaskedColumn(data, mask=mask)
+
+
+def _text_column(table: QTable, spec: ColumnSpec) -> MaskedColumn:
+    known = spec.name in table.colnames
+    data = label_column(table, spec.name) if known else np.full(len(table), "", dtype=str)
+    return MaskedColumn(data, mask=data == "")
+
+
+def _integer_column(table: QTable, spec: ColumnSpec) -> MaskedColumn:
+    if spec.name not in table.colnames:
+        return MaskedColumn(np.zeros(len(table), dtype=np.int64), mask=True)
+    column = MaskedColumn(table[spec.name])
+    return MaskedColumn(column.filled(0).astype(np.int64), mask=np.ma.getmaskarray(column))
+
+
+def _boolean_column(table: QTable, spec: ColumnSpec) -> MaskedColumn:
+    if spec.name not in table.colnames:
+        return MaskedColumn(np.zeros(len(table), dtype=bool), mask=True)
+    return MaskedColumn(np.asarray(table[spec.name], dtype=bool))

@@ -1,0 +1,64 @@
+"""Bit flags of a star: what was missing, and which substitute was used for it."""
+
+from enum import IntFlag
+
+__all__ = ["FLAG_MEANINGS", "Flag", "decode_flags"]
+
+
+class Flag(IntFlag):
+    """What a reader of the catalogue should know about a star before trusting its numbers."""
+
+    NO_CATALOGUE_ROW = 1
+    NO_V = 2
+    NO_I = 4
+    NO_PERIOD = 8
+    NO_EPOCH = 16
+    SATURATION_RISK = 32
+    MEAN_REDDENING = 64
+    OUTSIDE_REDDENING_MAP = 128
+    NO_LIGHT_CURVE = 256
+    LIGHT_CURVE_NOT_READ = 512
+    LIGHT_CURVE_UNREADABLE = 1024
+    LIGHT_CURVE_DAMAGED = 2048
+    TOO_FEW_POINTS = 4096
+    PHASE_GAP = 8192
+    C_UNKNOWN = 16384
+    DEGENERATE_SHAPE = 32768
+    FEW_POINTS = 65536
+
+
+FLAG_MEANINGS: dict[Flag, str] = {
+    Flag.NO_CATALOGUE_ROW: "in ident.dat, but without a row in ecl.dat or ell.dat",
+    Flag.NO_V: "no V magnitude, so no colour",
+    Flag.NO_I: "no I magnitude",
+    Flag.NO_PERIOD: "no period",
+    Flag.NO_EPOCH: "no epoch of the primary minimum",
+    Flag.SATURATION_RISK: "brighter than the saturation limit of the survey",
+    Flag.MEAN_REDDENING: "mean reddening of the Cloud, not a map",
+    Flag.OUTSIDE_REDDENING_MAP: "outside the reddening map that was given",
+    Flag.NO_LIGHT_CURVE: "no light curve in the archive",
+    Flag.LIGHT_CURVE_NOT_READ: "light curve not needed after the catalogue-level cuts, so not read",
+    Flag.LIGHT_CURVE_UNREADABLE: "light curve could not be read",
+    Flag.LIGHT_CURVE_DAMAGED: "lines of the light curve were set aside",
+    Flag.TOO_FEW_POINTS: "too few points for a shape",
+    Flag.PHASE_GAP: "phases not covered well enough for a shape",
+    Flag.C_UNKNOWN: "no published c: judged on the Fourier shape alone",
+    Flag.DEGENERATE_SHAPE: "eclipses too shallow to tell contact from near contact",
+    Flag.FEW_POINTS: "fewer points than the highest harmonic order asks for: order was limited",
+}
+
+
+def decode_flags(value: int) -> list[str]:
+    """Names of the bits that are set.
+
+    Parameters
+    ----------
+    value : int
+        The ``flags`` column of one star.
+
+    Returns
+    -------
+    list of str
+        Names in the order of the bits.
+    """
+    return [flag.name or "" for flag in Flag if value & flag]

@@ -1,0 +1,3 @@
+"""Light curves: gathered, cleaned and folded."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Shapes of light curves."""
+
+__all__: list[str] = []

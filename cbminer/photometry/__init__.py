@@ -1,0 +1,3 @@
+"""From observed to intrinsic: distance, reddening, absolute magnitudes and colours."""
+
+__all__: list[str] = []

@@ -1,0 +1,82 @@
+"""Absolute magnitudes and intrinsic colours with their correlated errors."""
+
+from typing import Self
+
+import numpy as np
+from astropy.table import QTable
+from pydantic import Field, model_validator
+
+from cbminer.columns import float_column, values
+from cbminer.quantities import Magnitudes, SettingsModel
+
+__all__ = ["ExtinctionSettings", "add_intrinsic_photometry"]
+
+
+class ExtinctionSettings(SettingsModel):
+    """Extinction a unit of E(V-I), and the errors of the survey's magnitudes."""
+
+    A_I_per_E_VI: float = Field(
+        default=1.5, gt=0, description="A_I / E(V-I); Skowron et al. 2021 for dust in front of the stars"
+    )
+    A_V_per_E_VI: float = Field(default=2.5, gt=0, description="A_V / E(V-I); must be A_I / E(V-I) + 1")
+    e_I_mag: Magnitudes = Field(
+        default=0.02, ge=0, description="error of I at maximum light, which OGLE does not list; assumed"
+    )
+    e_V_mag: Magnitudes = Field(
+        default=0.035, ge=0, description="error of V at maximum light, which OGLE does not list; assumed"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if abs(self.A_V_per_E_VI - self.A_I_per_E_VI - 1.0) > 1e-6:  # noqa: PLR2004 - rounding only
+            msg = "A_V_per_E_VI - A_I_per_E_VI must be 1, since A_V - A_I = E(V-I)"
+            raise ValueError(msg)
+        return self
+
+
+def add_intrinsic_photometry(stars: QTable, settings: ExtinctionSettings) -> QTable:
+    """Add M_V, M_I and (V-I)_0 with their errors and their covariance.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Columns I_mag, V_mag, E_VI, e_E_VI, distance_modulus, e_distance_modulus in mag.
+    settings : ExtinctionSettings
+        Extinction and errors of the survey's magnitudes.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A copy with e_I_mag, e_V_mag, M_V, M_I, VI0, their errors, and cov_M_V_VI0. The magnitudes are at maximum
+        light, as those of the survey are.
+
+    Notes
+    -----
+    M_V = V - A_V - mu and (V-I)_0 = V - I - E(V-I), with A_V proportional to E(V-I). The error of V and that of the
+    reddening move both, so their covariance is e_V^2 + (A_V/E) e_E^2.
+    """
+    result = stars.copy()
+    i_mag, v_mag = values(stars, "I_mag", "mag"), values(stars, "V_mag", "mag")
+    reddening, e_reddening = values(stars, "E_VI", "mag"), values(stars, "e_E_VI", "mag")
+    modulus, e_modulus = (
+        values(stars, "distance_modulus", "mag"),
+        values(stars, "e_distance_modulus", "mag"),
+    )
+    e_i = np.where(np.isnan(i_mag), np.nan, settings.e_I_mag)
+    e_v = np.where(np.isnan(v_mag), np.nan, settings.e_V_mag)
+    a_v, a_i = settings.A_V_per_E_VI, settings.A_I_per_E_VI
+    columns = {
+        "e_I_mag": e_i,
+        "e_V_mag": e_v,
+        "M_V": v_mag - a_v * reddening - modulus,
+        "e_M_V": np.sqrt(e_v**2 + (a_v * e_reddening) ** 2 + e_modulus**2),
+        "M_I": i_mag - a_i * reddening - modulus,
+        "e_M_I": np.sqrt(e_i**2 + (a_i * e_reddening) ** 2 + e_modulus**2),
+        "VI0": v_mag - i_mag - reddening,
+        "e_VI0": np.sqrt(e_v**2 + e_i**2 + e_reddening**2),
+    }
+    for name, data in columns.items():
+        result[name] = float_column(data, "mag")
+    covariance = np.where(np.isnan(i_mag), np.nan, e_v**2 + a_v * e_reddening**2)
+    result["cov_M_V_VI0"] = float_column(covariance, "mag2")
+    return result

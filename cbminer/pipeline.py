@@ -1,0 +1,439 @@
+"""The way of the data, from an archive to judged stars. The only module that knows the order of the stages."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from astropy.table import MaskedColumn, QTable, vstack
+
+from cbminer.catalogue.schema import conform, round_columns
+from cbminer.columns import float_column, label_column, values
+from cbminer.errors import InputFormatError
+from cbminer.flags import Flag
+from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, measure_stars, read_and_fit
+from cbminer.morphology.published import MorphologyTable, read_morphology_table
+from cbminer.photometry.distance import distance_moduli
+from cbminer.photometry.magnitudes import add_intrinsic_photometry
+from cbminer.photometry.reddening import ReddeningMap, read_reddening_map, reddening_of
+from cbminer.selection.cutflow import judge, judge_catalogue, ranks, tabulate_cutflow
+from cbminer.selection.cuts import plc_residuals, spectral_labels
+from cbminer.selection.plc import PLCRelation
+from cbminer.selection.plc_table import all_relations, resolve_relation, tabulate_residuals
+from cbminer.settings import CloudSettings, Settings
+from cbminer.survey.archive import Archive, LocalArchive, open_archive
+from cbminer.survey.mock import MockCloud, build_mock_archive
+from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading, read_catalogue
+from cbminer.survey.textfile import SetAside
+
+__all__ = ["CloudSelection", "Galaxy", "Monitor", "Selection", "candidate_curves", "open_survey", "run_selection"]
+
+Galaxy = Literal["LMC", "SMC"]
+
+
+class Monitor:
+    """What a run tells of its progress; this one tells nothing.
+
+    A front end overrides `step`, which opens a step of known length and returns a context manager of a function that
+    moves it on.
+    """
+
+    def step(self, description: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
+        """Open a step.
+
+        Parameters
+        ----------
+        description : str
+            What is being done.
+        total : int or None
+            Length of the step, None if unknown.
+
+        Returns
+        -------
+        context manager
+            Of a function to call with the progress since the last call.
+        """
+        return nullcontext(lambda _done: None)
+
+
+@dataclass(frozen=True)
+class CloudSelection:
+    """Judged stars of one Cloud.
+
+    Attributes
+    ----------
+    galaxy : {"LMC", "SMC"}
+        The Cloud.
+    stars : `~astropy.table.QTable`
+        Every star of the catalogue in the schema, judged.
+    cutflow, residuals : `~astropy.table.QTable`
+        Counts of every cut, and residuals about the period-luminosity-colour relation.
+    relation : PLCRelation
+        Relation in force.
+    set_aside : list of SetAside
+        Lines and files that were kept out.
+    counts : dict of str to int
+        Lines, stars and light curves.
+    release : str
+        Release of the survey's catalogue.
+    notes : list of str
+        What a reader of the result should know.
+    inputs : list of (str, list of Path)
+        Files that were read, by name of the group.
+    """
+
+    galaxy: Galaxy
+    stars: QTable
+    cutflow: QTable
+    residuals: QTable
+    relation: PLCRelation
+    set_aside: list[SetAside]
+    counts: dict[str, int]
+    release: str
+    notes: list[str] = field(default_factory=list)
+    inputs: list[tuple[str, list[Path]]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Judged stars of a run.
+
+    Attributes
+    ----------
+    survey : str
+        Name of the survey in every product; "mock" for simulated stars.
+    archive : Archive
+        Where the stars came from.
+    clouds : list of CloudSelection
+        The Clouds of the run.
+    stars : `~astropy.table.QTable`
+        Judged stars of all Clouds; candidates are ranked over all of them.
+    settings : Settings
+        Resolved settings.
+    """
+
+    survey: str
+    archive: Archive
+    clouds: list[CloudSelection]
+    stars: QTable
+    settings: Settings
+
+    @property
+    def candidates(self) -> QTable:
+        """Candidates of all Clouds in the order of their rank."""
+        chosen = self.stars[np.asarray(self.stars["selected"])]
+        return chosen[np.argsort(np.asarray(chosen["rank"]), kind="stable")]
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """Tables that the user gives, read once for all Clouds."""
+
+    dust: ReddeningMap | None
+    morphology: MorphologyTable | None
+
+
+def open_survey(
+    survey: Literal["ogle", "mock"],
+    galaxies: Sequence[Galaxy],
+    *,
+    settings: Settings,
+    cache: Path,
+    monitor: Monitor | None = None,
+) -> Archive:
+    """Open the archive of a survey, making it first if it is the mock.
+
+    Parameters
+    ----------
+    survey : {"ogle", "mock"}
+        The survey.
+    galaxies : sequence of str
+        Clouds that are needed.
+    settings : Settings
+        Settings; the archive's place among them.
+    cache : `~pathlib.Path`
+        Folder in which files of a server and mock archives are kept.
+    monitor : Monitor, optional
+        Told of the progress.
+
+    Returns
+    -------
+    Archive
+        The archive.
+    """
+    if survey == "ogle":
+        return open_archive(settings.survey.archive, cache=cache)
+    clouds = [_mock_cloud(galaxy, settings) for galaxy in galaxies]
+    recipe = repr((settings.seed, settings.mock, clouds)).encode()
+    folder = cache / "mock" / hashlib.sha256(recipe).hexdigest()[:16]
+    with (monitor or Monitor()).step("making the mock survey", None):
+        return LocalArchive(build_mock_archive(folder, clouds, settings=settings.mock, seed=settings.seed))
+
+
+def _mock_cloud(galaxy: Galaxy, settings: Settings) -> MockCloud:
+    cloud = settings.cloud[galaxy]
+    return MockCloud(
+        name=galaxy,
+        n_stars=settings.mock.n_lmc if galaxy == "LMC" else settings.mock.n_smc,
+        distance_modulus=cloud.distance.distance_modulus,
+        depth_scatter=cloud.distance.depth,
+        mean_E_VI=cloud.reddening.E_VI,
+        scatter_E_VI=cloud.reddening.scatter,
+    )
+
+
+def run_selection(
+    archive: Archive,
+    galaxies: Sequence[Galaxy],
+    *,
+    settings: Settings,
+    survey: str = "ogle",
+    jobs: int = 1,
+    monitor: Monitor | None = None,
+) -> Selection:
+    """Judge every star of an archive.
+
+    Parameters
+    ----------
+    archive : Archive
+        Where the stars come from.
+    galaxies : sequence of str
+        Clouds to judge.
+    settings : Settings
+        Settings of every stage.
+    survey : str, optional
+        Name of the survey; an archive that is marked as simulated overrides it.
+    jobs : int, optional
+        Threads that measure light curves. The result does not depend on it.
+    monitor : Monitor, optional
+        Told of the progress.
+
+    Returns
+    -------
+    Selection
+        The judged stars.
+
+    Raises
+    ------
+    CbminerError
+        If an input is missing or malformed, or a relation cannot be fitted.
+    """
+    monitor = monitor or Monitor()
+    tables = _Tables(
+        read_reddening_map(settings.reddening) if settings.reddening.map else None,
+        read_morphology_table(settings.morphology_table) if settings.morphology_table.table else None,
+    )
+    mock = any([archive.is_mock(galaxy) for galaxy in galaxies])
+    name = "mock" if mock else survey
+    clouds = [
+        _select_cloud(archive, galaxy, name, settings, tables, jobs, monitor) for galaxy in galaxies
+    ]
+    if tables.morphology is not None:
+        _check_match(tables.morphology, clouds, settings)
+    stars = _rank_together(clouds)
+    return Selection(name, archive, clouds, stars, settings)
+
+
+def _select_cloud(
+    archive: Archive,
+    galaxy: Galaxy,
+    survey: str,
+    settings: Settings,
+    tables: _Tables,
+    jobs: int,
+    monitor: Monitor,
+) -> CloudSelection:
+    with monitor.step(f"reading the {galaxy} catalogue", None):
+        folder = archive.catalogue_folder(galaxy)
+        reading = read_catalogue(folder, galaxy, strict=settings.survey.strict)
+    stars = _photometry(reading.stars, survey, settings, settings.cloud[galaxy], tables.dust)
+    relation = resolve_relation(stars, settings.selection)
+    stars = _with_relation(stars, relation)
+    wanted = _wanted(archive, stars, settings)
+    measured, paths = _measure(archive, galaxy, stars, wanted, settings, jobs, monitor)
+    stars = _with_shapes(stars, wanted, measured)
+    if tables.morphology is not None:
+        stars["c"] = float_column(tables.morphology.look_up(label_column(stars, "id")))
+    else:
+        stars["c"] = float_column(np.full(len(stars), np.nan))
+    stars = judge(round_columns(stars), settings.selection)
+    spare = set(archive.light_curve_stars(galaxy)) - set(label_column(stars, "id"))
+    counts = reading.counts | measured.counts | {"light curves without a row": len(spare)}
+    return CloudSelection(
+        galaxy=galaxy,
+        stars=conform(stars),
+        cutflow=tabulate_cutflow(stars, settings.selection),
+        residuals=tabulate_residuals(stars, all_relations(stars, settings.selection), settings.selection),
+        relation=relation,
+        set_aside=reading.set_aside + measured.set_aside + _spare_curves(spare),
+        counts=counts,
+        release=reading.release if survey != "mock" else "simulated",
+        notes=_notes(folder, reading, counts),
+        inputs=[
+            *((f"{galaxy} {name}", [folder / name]) for name in CATALOGUE_FILES if (folder / name).exists()),
+            *([(f"{galaxy} phot/I", paths)] if paths else []),
+        ],
+    )
+
+
+def _photometry(
+    stars: QTable, survey: str, settings: Settings, cloud: CloudSettings, dust: ReddeningMap | None
+) -> QTable:
+    """Distance, reddening, absolute magnitude, colour and label of every star."""
+    result = stars.copy()
+    result["survey"] = np.full(len(stars), survey)
+    ra, dec = values(stars, "RAJ2000", "deg"), values(stars, "DEJ2000", "deg")
+    distance = distance_moduli(ra, dec, settings=cloud.distance)
+    reddening = reddening_of(ra, dec, mean=cloud.reddening, dust=dust)
+    result["distance_modulus"] = float_column(distance.modulus, "mag")
+    result["e_distance_modulus"] = float_column(distance.error, "mag")
+    result["E_VI"] = float_column(reddening.E_VI, "mag")
+    result["e_E_VI"] = float_column(reddening.error, "mag")
+    result = round_columns(add_intrinsic_photometry(result, settings.extinction))
+    with np.errstate(invalid="ignore"):
+        bright = values(result, "I_mag", "mag") < settings.survey.saturation_I
+    saturation = np.where(bright, int(Flag.SATURATION_RISK), 0)
+    result["flags"] = np.asarray(stars["flags"]) | reddening.flags | saturation
+    labels = spectral_labels(result, settings.selection.main_sequence)
+    result["spectral_label"] = MaskedColumn(labels, mask=labels == "")
+    return result
+
+
+def _with_relation(stars: QTable, relation: PLCRelation) -> QTable:
+    result = stars.copy()
+    residuals = plc_residuals(stars, relation)
+    result["plc_residual"] = float_column(residuals.residual, "mag")
+    result["e_plc_residual"] = float_column(residuals.error, "mag")
+    result["plc_significance"] = float_column(residuals.significance)
+    return round_columns(result)
+
+
+def _wanted(archive: Archive, stars: QTable, settings: Settings) -> npt.NDArray[np.bool_]:
+    """Stars whose light curves are read."""
+    measure = settings.lightcurves.measure
+    everyone = measure == "all" or (measure == "auto" and archive.is_local)
+    return np.ones(len(stars), dtype=bool) if everyone else judge_catalogue(stars, settings.selection)
+
+
+def _measure(
+    archive: Archive,
+    galaxy: Galaxy,
+    stars: QTable,
+    wanted: npt.NDArray[np.bool_],
+    settings: Settings,
+    jobs: int,
+    monitor: Monitor,
+) -> tuple[MeasuredStars, list[Path]]:
+    chosen = stars[wanted]
+    names = [str(name) for name in chosen["id"]]
+    with monitor.step(f"fetching {galaxy} light curves", None if archive.is_local else len(names)) as fetched:
+        archive.prepare_light_curves(galaxy, names, advance=fetched)
+    tasks = _tasks(archive, galaxy, chosen)
+    with monitor.step(f"measuring {galaxy} light curves", len(tasks)) as advance:
+        measured = measure_stars(
+            tasks,
+            cleaning=settings.cleaning,
+            fourier=settings.fourier,
+            chunk=settings.lightcurves.chunk,
+            jobs=jobs,
+            strict=settings.survey.strict,
+            advance=advance,
+        )
+    return measured, [task.path for task in tasks if task.path is not None]
+
+
+def _tasks(archive: Archive, galaxy: str, stars: QTable) -> list[StarTask]:
+    periods, epochs = values(stars, "period", "d"), values(stars, "T0", "d")
+    return [
+        StarTask(str(name), archive.light_curve_path(galaxy, str(name)), float(period), float(epoch))
+        for name, period, epoch in zip(stars["id"], periods, epochs, strict=True)
+    ]
+
+
+def _with_shapes(stars: QTable, wanted: npt.NDArray[np.bool_], measured: MeasuredStars) -> QTable:
+    result = stars.copy()
+    units = {"scatter", "noise", "depth1", "depth2", "depth_difference", "oconnell"}
+    for name, data in measured.shapes.items():
+        full = np.full(len(stars), np.nan)
+        full[wanted] = data
+        if name.startswith("n_"):
+            known = full >= 0
+            result[name] = MaskedColumn(np.where(known, full, 0).astype(np.int64), mask=~known)
+        else:
+            result[name] = float_column(full, "mag" if name.removeprefix("e_") in units else "")
+    flags = np.where(wanted, 0, int(Flag.LIGHT_CURVE_NOT_READ))
+    flags[wanted] = measured.flags
+    result["flags"] = np.asarray(stars["flags"]) | flags
+    return result
+
+
+def _spare_curves(stars: set[str]) -> list[SetAside]:
+    reason = "expected a row of the star in ident.dat, found none"
+    return [SetAside(f"phot/I/{star}.dat", 0, star, reason, "") for star in sorted(stars)]
+
+
+def _notes(folder: Path, reading: CatalogueReading, counts: dict[str, int]) -> list[str]:
+    notes = []
+    if not (folder / "phot" / "I").is_dir():
+        notes.append(
+            f"no light curves: {folder / 'phot' / 'I'} is missing, so the shape of every star stays undecided"
+        )
+    for name in ("ell.dat", "remarks.txt"):
+        if reading.counts.get(f"{name} missing"):
+            notes.append(f"{folder / name} is missing: read without it")
+    if reading.release == "not recognised":
+        notes.append(f"release not recognised by its {counts['stars']} stars: counts cannot be compared with published ones")
+    return notes
+
+
+def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], settings: Settings) -> None:
+    matched = sum(int((~np.isnan(values(cloud.stars, "c"))).sum()) for cloud in clouds)
+    if matched == 0:
+        example = next(iter(table.c), "none")
+        msg = (
+            f"morphology table {settings.morphology_table.table} has no star of this catalogue "
+            f"(its first is {example}): name the column of the stars with id_column under [morphology_table]"
+        )
+        raise InputFormatError(msg)
+    for cloud in clouds:
+        cloud.counts["stars with a published c"] = int((~np.isnan(values(cloud.stars, "c"))).sum())
+        cloud.counts["morphology table: duplicate rows"] = table.n_duplicates
+        cloud.counts["morphology table: values out of range"] = table.n_out_of_range
+
+
+def _rank_together(clouds: Sequence[CloudSelection]) -> QTable:
+    """Stack the Clouds and rank the candidates of all of them in one list."""
+    stars = vstack([cloud.stars for cloud in clouds], metadata_conflicts="silent")
+    stars["rank"] = ranks(stars)
+    return conform(stars)
+
+
+def candidate_curves(selection: Selection) -> tuple[QTable, FittedChunk | None]:
+    """Read the light curves of the candidates again, with their fits.
+
+    Parameters
+    ----------
+    selection : Selection
+        A run.
+
+    Returns
+    -------
+    candidates : `~astropy.table.QTable`
+        Candidates in the order of their rank.
+    fitted : FittedChunk or None
+        Their points, phases and fits in the same order; None without candidates.
+    """
+    candidates = selection.candidates
+    if len(candidates) == 0:
+        return candidates, None
+    galaxies = label_column(candidates, "galaxy")
+    tasks: list[Any] = [
+        _tasks(selection.archive, str(galaxy), candidates[index : index + 1])[0]
+        for index, galaxy in enumerate(galaxies)
+    ]
+    settings = selection.settings
+    return candidates, read_and_fit(tasks, cleaning=settings.cleaning, fourier=settings.fourier)

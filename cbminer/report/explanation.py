@@ -1,0 +1,124 @@
+"""Why one star is in or out: every number that decided and its distance from the limit."""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from astropy.table import QTable, Table
+
+from cbminer.columns import label_column, values
+from cbminer.errors import OutputError, UnknownStarError
+from cbminer.flags import FLAG_MEANINGS, Flag
+from cbminer.provenance import Provenance, read_provenance
+from cbminer.report.products import SET_ASIDE_FILE
+from cbminer.selection.cutflow import SelectionSettings
+from cbminer.settings import settings_from_mapping
+
+__all__ = ["explain_star"]
+
+
+def explain_star(run: Path, star: str) -> list[str]:
+    """Explain the verdict on a star from the products of a run.
+
+    Parameters
+    ----------
+    run : `~pathlib.Path`
+        Output folder of the run.
+    star : str
+        Identifier of the star, upper or lower case.
+
+    Returns
+    -------
+    list of str
+        Lines of text.
+
+    Raises
+    ------
+    UnknownStarError
+        If the star is not in the run, with the nearest names.
+    OutputError
+        If the folder is not the output of a run.
+    """
+    provenance = read_provenance(run)
+    stars = _read_judged(run)
+    names = label_column(stars, "id")
+    found = np.flatnonzero(np.char.upper(names) == star.strip().upper())
+    if len(found) == 0:
+        return _explain_set_aside(run, star, names)
+    row = stars[found[:1]]
+    settings = settings_from_mapping(provenance.settings).selection
+    return [*_heading(row), *_numbers(row, provenance), "", *_cut_lines(row, settings), *_flag_lines(row)]
+
+
+def _read_judged(run: Path) -> QTable:
+    path = run / "judged.fits"
+    try:
+        return QTable.read(path, format="fits")
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: run the selection again with --overwrite"
+        raise OutputError(msg) from error
+
+
+def _explain_set_aside(run: Path, star: str, names: np.ndarray) -> list[str]:
+    path = run / SET_ASIDE_FILE
+    table = Table.read(path, format="ascii.ecsv") if path.exists() else Table(names=("star",))
+    lines = [
+        f"{row['file']}, line {row['line']}: {row['reason']}" if row["line"] else f"{row['file']}: {row['reason']}"
+        for row in table
+        if str(row["star"]).upper() == star.strip().upper()
+    ]
+    if lines:
+        return [f"{star} was set aside when the archive was read:", *(f"  {line}" for line in lines)]
+    near = difflib.get_close_matches(star.strip().upper(), names.tolist(), n=3)
+    hint = f"; the nearest names are {', '.join(near)}" if near else ""
+    msg = f"{star} is not in the run {run}{hint}"
+    raise UnknownStarError(msg)
+
+
+def _heading(row: QTable) -> Iterator[str]:
+    simulated = " (simulated star)" if str(row["survey"][0]) == "mock" else ""
+    place = f"{row['galaxy'][0]}, type {row['type'][0]}"
+    yield f"{row['id'][0]}   {place}, survey {row['survey'][0]}{simulated}"
+    if bool(row["selected"][0]):
+        yield f"candidate, rank {row['rank'][0]}"
+    else:
+        yield f"out by {row['rejected_by'][0]}"
+
+
+def _numbers(row: QTable, provenance: Provenance) -> Iterator[str]:
+    def pair(name: str, unit: str, decimals: int) -> str:
+        value, error = values(row, name, unit)[0], values(row, f"e_{name}", unit)[0]
+        text = f"{value:.{decimals}f} +- {error:.{decimals}f}" if not np.isnan(value) else "not known"
+        return f"{name} = {text}"
+
+    period = values(row, "period", "d")[0]
+    yield f"period = {period:.7f} d" if not np.isnan(period) else "period is not known"
+    yield ", ".join(pair(name, "mag", 3) for name in ("I_mag", "V_mag", "E_VI"))
+    yield ", ".join(pair(name, "mag", 3) for name in ("M_V", "VI0", "distance_modulus"))
+    yield f"{pair('depth1', 'mag', 4)}, {pair('depth2', 'mag', 4)}, {pair('W', '', 4)}"
+    relation = provenance.relations[str(row["galaxy"][0])]
+    yield (
+        f"{pair('plc_residual', 'mag', 3)} about M_V = {relation['a']:.2f} log P {relation['b']:+.2f} (V-I)_0 "
+        f"{relation['c']:+.2f} ({relation['mode']}, intrinsic scatter {relation['intrinsic_scatter']:.2f} mag)"
+    )
+
+
+def _cut_lines(row: QTable, settings: SelectionSettings) -> Iterator[str]:
+    """Yield every cut with its verdict and, below it, the numbers of its conditions."""
+    for cut in settings.cuts:
+        verdict = cut.apply(row)
+        word = "passes" if verdict.passed[0] else "fails" if verdict.failed[0] else "cannot be told"
+        if verdict.undecided[0]:
+            word += ", kept" if cut.on_undecided == "keep" else ", dropped"
+        yield f"{cut.name}: {word}"
+        yield from (f"    {condition.describe(0)}" for condition in verdict.conditions)
+
+
+def _flag_lines(row: QTable) -> Iterator[str]:
+    flags = int(row["flags"][0])
+    found = [flag for flag in Flag if flags & flag]
+    if found:
+        yield ""
+        yield "flags"
+        yield from (f"    {flag.name}: {FLAG_MEANINGS[flag]}" for flag in found)

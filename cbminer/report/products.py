@@ -1,0 +1,188 @@
+"""Every file of an output folder."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from astropy.table import QTable, Table, vstack
+
+from cbminer.catalogue.writers import CatalogueTitle, write_catalogue
+from cbminer.columns import label_column, values
+from cbminer.pipeline import CloudSelection, Selection, candidate_curves
+from cbminer.provenance import InputFile, Provenance, hash_files, write_provenance
+from cbminer.report.figures import (
+    FoldedCurve,
+    MainSequenceRegion,
+    RelationBand,
+    atlas_pages,
+    colour_magnitude_diagram,
+    cutflow_diagram,
+    period_histogram,
+    period_luminosity_diagram,
+    save_figure,
+)
+from cbminer.morphology.fourier import shape_model
+from cbminer.selection.plc_table import main_sequence_sample
+from cbminer.settings import settings_to_toml
+from cbminer.survey.textfile import SetAside
+
+__all__ = ["SET_ASIDE_FILE", "cutflow_of_run", "write_products"]
+
+SET_ASIDE_FILE = "set_aside.ecsv"
+_MODEL_PHASE = np.linspace(-0.25, 1.25, 301)
+
+
+def write_products(folder: Path, selection: Selection, *, command: str) -> None:
+    """Write the catalogues, the tables, the figures and the provenance of a run.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Folder, which must exist.
+    selection : Selection
+        The run.
+    command : str
+        The command that made it.
+    """
+    _write_catalogues(folder, selection)
+    cutflow_of_run(selection).write(folder / "cutflow.ecsv", format="ascii.ecsv")
+    residuals = _stacked(selection, "residuals")
+    residuals.write(folder / "plc_residuals.ecsv", format="ascii.ecsv")
+    _set_aside_table(selection).write(folder / SET_ASIDE_FILE, format="ascii.ecsv")
+    (folder / "settings.toml").write_text(settings_to_toml(selection.settings), encoding="utf-8")
+    _write_figures(folder / "figures", selection)
+    write_provenance(folder, _provenance(selection, command))
+
+
+def cutflow_of_run(selection: Selection) -> QTable:
+    """Cut-flow of every Cloud in one table.
+
+    Parameters
+    ----------
+    selection : Selection
+        The run.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        Rows as `cbminer.selection.cutflow.tabulate_cutflow` makes them, with the Cloud in front.
+    """
+    return _stacked(selection, "cutflow")
+
+
+def _stacked(selection: Selection, name: str) -> QTable:
+    parts = []
+    for cloud in selection.clouds:
+        part = getattr(cloud, name).copy()
+        part.add_column(np.full(len(part), cloud.galaxy), name="galaxy", index=0)
+        parts.append(part)
+    return vstack(parts, metadata_conflicts="silent")
+
+
+def _write_catalogues(folder: Path, selection: Selection) -> None:
+    galaxies = " and ".join(cloud.galaxy for cloud in selection.clouds)
+    source = "; ".join(f"{cloud.galaxy}: {cloud.release}" for cloud in selection.clouds)
+    for stem, table, what in (
+        ("candidates", selection.candidates, "Candidate massive contact binaries"),
+        ("judged", selection.stars, "All stars judged in the search for massive contact binaries"),
+    ):
+        title = CatalogueTitle(f"{what} of the {galaxies}", selection.survey, source, version("cbminer"))
+        write_catalogue(table, folder, stem, title=title)
+
+
+def _set_aside_table(selection: Selection) -> Table:
+    items: list[tuple[str, SetAside]] = [
+        (cloud.galaxy, item) for cloud in selection.clouds for item in cloud.set_aside
+    ]
+    names = ("galaxy", "file", "line", "star", "reason", "text")
+    rows = [(galaxy, *asdict(item).values()) for galaxy, item in items]
+    return Table(rows=rows, names=names) if rows else Table(names=names, dtype=("U3", "U9", "i8", "U9", "U9", "U9"))
+
+
+def _provenance(selection: Selection, command: str) -> Provenance:
+    clouds = selection.clouds
+    inputs: list[InputFile] = [
+        hash_files(name, paths) for cloud in clouds for name, paths in cloud.inputs
+    ]
+    for path, name in (
+        (selection.settings.reddening.map, "reddening map"),
+        (selection.settings.morphology_table.table, "morphology table"),
+    ):
+        if path is not None:
+            inputs.append(hash_files(name, [Path(path).expanduser()]))
+    n_selected = {cloud.galaxy: int(np.sum(cloud.stars["selected"])) for cloud in clouds}
+    return Provenance(
+        command=command,
+        survey=selection.survey,
+        archive=selection.archive.location,
+        galaxies=[cloud.galaxy for cloud in clouds],
+        releases={cloud.galaxy: cloud.release for cloud in clouds},
+        settings=selection.settings.model_dump(mode="json"),
+        seed=selection.settings.seed,
+        relations={cloud.galaxy: asdict(cloud.relation) for cloud in clouds},
+        counts={cloud.galaxy: cloud.counts | {"candidates": n_selected[cloud.galaxy]} for cloud in clouds},
+        inputs=inputs,
+    )
+
+
+def _write_figures(folder: Path, selection: Selection) -> None:
+    folder.mkdir()
+    cuts = selection.settings.selection
+    box = cuts.main_sequence
+    region = MainSequenceRegion(
+        VI0_max=box.VI0_max,
+        VI0_ceiling=box.VI0_ceiling,
+        M_V_bright=box.M_V_bright,
+        M_V_faint=box.M_V_faint,
+        O_star_M_V=box.O_star_M_V,
+    )
+    stars = selection.stars
+    save_figure(colour_magnitude_diagram(stars, region), folder / "colour_magnitude")
+    in_box = box.apply(stars).passed
+    figure = period_histogram(stars, in_box=in_box, period_max=cuts.period.period_max)
+    save_figure(figure, folder / "period_histogram")
+    for cloud in selection.clouds:
+        judged = stars[label_column(stars, "galaxy") == cloud.galaxy]
+        band = _band(cloud, selection)
+        save_figure(period_luminosity_diagram(judged, band), folder / f"period_luminosity_{cloud.galaxy}")
+        save_figure(cutflow_diagram(cloud.cutflow), folder / f"cutflow_{cloud.galaxy}")
+    for page, atlas in enumerate(atlas_pages(_folded_curves(selection), survey=selection.survey), start=1):
+        save_figure(atlas, folder / f"atlas_{page:02d}")
+
+
+def _band(cloud: CloudSelection, selection: Selection) -> RelationBand:
+    relation, cuts = cloud.relation, selection.settings.selection
+    errors = values(cloud.stars, "e_plc_residual", "mag")[main_sequence_sample(cloud.stars, cuts)]
+    known = errors[~np.isnan(errors)]
+    error = float(np.median(known)) if len(known) else 0.0
+    half_width = cuts.plc.n_sigma * float(np.hypot(error, relation.intrinsic_scatter))
+    return RelationBand(relation.a, relation.b, relation.c, half_width, relation.mode)
+
+
+def _folded_curves(selection: Selection) -> Sequence[FoldedCurve]:
+    candidates, fitted = candidate_curves(selection)
+    if fitted is None:
+        return []
+    curves, shapes = fitted.cleaned.curves, fitted.shapes
+    folded = []
+    for index, row in enumerate(candidates):
+        points = curves.points_of(index)
+        phase = (fitted.cleaned.phase[points] - shapes.phase_zero[index]) % 1.0
+        lines = (
+            f"{row['galaxy']}  P = {row['period'].to_value('d'):.4f} d",
+            f"M_V = {row['M_V'].to_value('mag'):.2f}  W = {row['W']:.3f}",
+        )
+        folded.append(
+            FoldedCurve(
+                str(row["id"]),
+                lines,
+                phase,
+                curves.mag[points],
+                curves.mag_err[points],
+                _MODEL_PHASE,
+                shape_model(shapes, index, _MODEL_PHASE),
+            )
+        )
+    return folded

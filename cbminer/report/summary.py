@@ -1,0 +1,121 @@
+"""The summary of a run on one screen."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+
+import numpy as np
+from astropy.table import QTable
+
+from cbminer.columns import label_column, values
+from cbminer.flags import FLAG_MEANINGS, Flag
+from cbminer.pipeline import CloudSelection, Selection
+from cbminer.report.products import cutflow_of_run
+
+__all__ = ["summary_lines"]
+
+_SHOWN = 8
+# Flags that say that a substitute was used or a number was missing, for the summary.
+_SUMMARISED = (
+    Flag.MEAN_REDDENING,
+    Flag.OUTSIDE_REDDENING_MAP,
+    Flag.NO_V,
+    Flag.NO_LIGHT_CURVE,
+    Flag.LIGHT_CURVE_UNREADABLE,
+    Flag.LIGHT_CURVE_DAMAGED,
+    Flag.TOO_FEW_POINTS,
+    Flag.PHASE_GAP,
+    Flag.C_UNKNOWN,
+)
+
+
+def summary_lines(selection: Selection) -> Iterator[str]:
+    """Lines of the summary.
+
+    Parameters
+    ----------
+    selection : Selection
+        A run.
+
+    Yields
+    ------
+    str
+        Lines of at most 80 characters, but for names and paths.
+    """
+    simulated = "  SIMULATED STARS, NOT OBSERVATIONS" if selection.survey == "mock" else ""
+    yield f"cbminer {version('cbminer')}   survey {selection.survey}{simulated}"
+    for cloud in selection.clouds:
+        yield from _cloud_lines(cloud)
+    yield ""
+    yield from _cutflow_lines(selection)
+    yield ""
+    for cloud in selection.clouds:
+        yield _relation_line(cloud)
+    yield _substitutes_line(selection.stars)
+    for cloud in selection.clouds:
+        yield from (f"note: {note}" for note in cloud.notes)
+    yield ""
+    yield from _candidate_lines(selection.candidates)
+
+
+def _cloud_lines(cloud: CloudSelection) -> Iterator[str]:
+    counts = cloud.counts
+    read, wanted = counts.get("light curves read", 0), counts.get("light curves wanted", 0)
+    yield (
+        f"{cloud.galaxy}  {counts['stars']:,} stars ({cloud.release}), "
+        f"{read:,} light curves read, {wanted - read:,} absent or unreadable"
+    )
+    if cloud.set_aside:
+        yield f"{cloud.galaxy}  {len(cloud.set_aside):,} lines or files set aside, listed in set_aside.ecsv"
+
+
+def _cutflow_lines(selection: Selection) -> Iterator[str]:
+    yield f"{'cut':<26}{'in':>9}{'out':>9}{'failed':>9}{'unknown':>9}"
+    cutflow = cutflow_of_run(selection)
+    names = list(dict.fromkeys(str(cut) for cut in cutflow["cut"]))
+    for name in names:
+        rows = cutflow[np.asarray(cutflow["cut"]) == name]
+        numbers = [int(np.sum(rows[column])) for column in ("n_in", "n_out", "n_failed", "n_undecided")]
+        yield f"{name:<26}" + "".join(f"{number:>9,}" for number in numbers)
+
+
+def _relation_line(cloud: CloudSelection) -> str:
+    relation = cloud.relation
+    residuals = cloud.residuals
+    chosen = residuals[(residuals["mode"] == relation.mode) & (residuals["type"] == "C")]
+    text = f"{cloud.galaxy}  PLC {relation.mode}: M_V = {relation.a:.2f} log P {relation.b:+.2f} (V-I)_0 {relation.c:+.2f}"
+    if len(chosen) == 0 or int(chosen["n_stars"][0]) == 0:
+        return text
+    median = values(chosen, "median_residual", "mag")[0]
+    scatter = values(chosen, "robust_scatter", "mag")[0]
+    return f"{text}; {int(chosen['n_stars'][0])} C stars {median:+.2f}, scatter {scatter:.2f} mag"
+
+
+def _substitutes_line(stars: QTable) -> str:
+    flags = np.asarray(stars["flags"])
+    found = []
+    for flag in _SUMMARISED:
+        count = int(((flags & flag) != 0).sum())
+        if count:
+            found.append(f"{count:,} {FLAG_MEANINGS[flag].split(',')[0].split(':')[0]}")
+    return "stars with  " + "; ".join(found) if found else "no star needed a substitute"
+
+
+def _candidate_lines(candidates: QTable) -> Iterator[str]:
+    yield f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'}"
+    if len(candidates) == 0:
+        return
+    yield f"{'rank':>4}  {'id':<20}{'P/d':>8}{'M_V':>7}{'(V-I)0':>8}{'depth1':>8}{'W':>8}  label"
+    shown = candidates[:_SHOWN]
+    columns = [
+        values(shown, name, unit)
+        for name, unit in (("period", "d"), ("M_V", "mag"), ("VI0", "mag"), ("depth1", "mag"), ("W", ""))
+    ]
+    names, labels = label_column(shown, "id"), label_column(shown, "spectral_label")
+    for index in range(len(shown)):
+        period, magnitude, colour, depth, roundness = (column[index] for column in columns)
+        yield (
+            f"{index + 1:>4}  {names[index]:<20}{period:>8.4f}{magnitude:>7.2f}{colour:>8.2f}"
+            f"{depth:>8.3f}{roundness:>8.3f}  {labels[index]}"
+        )
+    if len(candidates) > _SHOWN:
+        yield f"      and {len(candidates) - _SHOWN} more"

@@ -1,0 +1,218 @@
+"""The cut-flow: every cut in turn, every star counted, every reason kept."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from astropy.table import QTable
+from pydantic import Field
+
+from cbminer.columns import values
+from cbminer.flags import Flag
+from cbminer.quantities import Magnitudes, SettingsModel
+from cbminer.selection.conditions import Verdict
+from cbminer.selection.cuts import (
+    Cut,
+    EqualDepthsCut,
+    MainSequenceCut,
+    MorphologyCut,
+    PeriodCut,
+    PLCCut,
+    RequiredDataCut,
+    SmoothShapeCut,
+    TypeCut,
+)
+
+__all__ = ["CATALOGUE_LEVEL", "SelectionSettings", "judge", "judge_catalogue", "ranks", "tabulate_cutflow"]
+
+
+class SelectionSettings(SettingsModel):
+    """All cuts, in the order in which they are applied."""
+
+    type: TypeCut = TypeCut()
+    data: RequiredDataCut = RequiredDataCut()
+    main_sequence: MainSequenceCut = MainSequenceCut()
+    period: PeriodCut = PeriodCut()
+    plc: PLCCut = PLCCut()
+    equal_depths: EqualDepthsCut = EqualDepthsCut()
+    smooth_shape: SmoothShapeCut = SmoothShapeCut()
+    morphology: MorphologyCut = MorphologyCut()
+    degenerate_depth: Magnitudes = Field(
+        default=0.20, ge=0, description="with shallower minima contact and near contact look the same: flagged"
+    )
+
+    @property
+    def cuts(self) -> list[Cut]:
+        """The cuts in the order in which they are applied."""
+        return [
+            self.type,
+            self.data,
+            self.main_sequence,
+            self.period,
+            self.plc,
+            self.equal_depths,
+            self.smooth_shape,
+            self.morphology,
+        ]
+
+
+# The first cuts need no light curve: they decide which light curves have to be fetched.
+CATALOGUE_LEVEL = 5
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One cut with its verdict and the stars before and after it."""
+
+    cut: Cut
+    verdict: Verdict
+    before: npt.NDArray[np.bool_]
+    after: npt.NDArray[np.bool_]
+
+
+def _stages(stars: QTable, cuts: Sequence[Cut]) -> Iterator[_Stage]:
+    before = np.ones(len(stars), dtype=bool)
+    for cut in cuts:
+        verdict = cut.apply(stars)
+        after = before & cut.keeps(verdict)
+        yield _Stage(cut, verdict, before, after)
+        before = after
+
+
+def judge_catalogue(stars: QTable, settings: SelectionSettings) -> npt.NDArray[np.bool_]:
+    """Stars that pass the cuts for which no light curve is needed.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        A row a star, with photometry and residuals.
+    settings : SelectionSettings
+        The cuts.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Mask of the stars whose light curves are needed.
+    """
+    remaining = np.ones(len(stars), dtype=bool)
+    for stage in _stages(stars, settings.cuts[:CATALOGUE_LEVEL]):
+        remaining = stage.after
+    return remaining
+
+
+def judge(stars: QTable, settings: SelectionSettings) -> QTable:
+    """Apply every cut and write the outcome into the table.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        A row a star, with every column that the cuts use.
+    settings : SelectionSettings
+        The cuts.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A copy with the columns selected, rank, rejected_by, failed, undecided, and with flags completed. Bit i of
+        failed and undecided stands for cut i, counted from 0.
+    """
+    result = stars.copy()
+    n_stars = len(stars)
+    failed, undecided = np.zeros(n_stars, dtype=np.int64), np.zeros(n_stars, dtype=np.int64)
+    rejected_by = np.full(n_stars, "", dtype=object)
+    selected = np.ones(n_stars, dtype=bool)
+    for index, stage in enumerate(_stages(stars, settings.cuts)):
+        failed |= np.where(stage.verdict.failed, 1 << index, 0)
+        undecided |= np.where(stage.verdict.undecided, 1 << index, 0)
+        out = stage.before & ~stage.after
+        rejected_by[out] = [f"{stage.cut.name}: {reason}" for reason in stage.verdict.reason[out]]
+        selected = stage.after
+    result["selected"] = selected
+    result["rejected_by"] = rejected_by.astype(str)
+    result["failed"], result["undecided"] = failed, undecided
+    result["flags"] = _completed_flags(stars, settings)
+    result["rank"] = ranks(result)
+    return result
+
+
+def _completed_flags(stars: QTable, settings: SelectionSettings) -> npt.NDArray[np.int64]:
+    flags = np.asarray(stars["flags"], dtype=np.int64)
+    flags = flags | np.where(np.isnan(values(stars, "c")), int(Flag.C_UNKNOWN), 0)
+    with np.errstate(invalid="ignore"):
+        shallow = values(stars, "depth1", "mag") < settings.degenerate_depth
+    return flags | np.where(shallow, int(Flag.DEGENERATE_SHAPE), 0)
+
+
+def ranks(stars: QTable) -> npt.NDArray[np.int64]:
+    """Rank candidates: those deep enough to tell contact from near contact first, then by W, highest first.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Judged stars, with the columns selected, flags, W and id.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        1 for the first candidate; 0 for a star that is not selected.
+    """
+    selected = np.flatnonzero(np.asarray(stars["selected"]))
+    shallow = (np.asarray(stars["flags"])[selected] & Flag.DEGENERATE_SHAPE) != 0
+    roundness = np.nan_to_num(values(stars, "W")[selected], nan=-np.inf)
+    names = np.asarray(stars["id"], dtype=str)[selected]
+    order = selected[np.lexsort((names, -roundness, shallow))]
+    rank = np.zeros(len(stars), dtype=np.int64)
+    rank[order] = np.arange(1, len(order) + 1)
+    return rank
+
+
+def tabulate_cutflow(stars: QTable, settings: SelectionSettings) -> QTable:
+    """Count the stars in and out of every cut, and why they went.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        The table that `judge` was given, or the one that it made.
+    settings : SelectionSettings
+        The cuts.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A row a cut: cut, n_in, n_out, n_failed, n_undecided (stars dropped for want of a number), n_kept_undecided,
+        n_failed_alone (stars of the whole table that this cut fails, whatever the others say) and reasons. Always
+        n_in = n_out + n_failed + n_undecided.
+    """
+    rows = [_cutflow_row(stage) for stage in _stages(stars, settings.cuts)]
+    table = QTable(rows=rows)
+    descriptions = {
+        "cut": "Cut, in the order of application",
+        "n_in": "Stars before the cut",
+        "n_out": "Stars after the cut",
+        "n_failed": "Stars removed because a number is outside of its limit",
+        "n_undecided": "Stars removed because a number is not known",
+        "n_kept_undecided": "Stars kept although a number is not known",
+        "n_failed_alone": "Stars of the whole table that this cut fails, whatever the others say",
+        "reasons": "Stars removed by each reason, the first that applies",
+    }
+    for name, description in descriptions.items():
+        table[name].info.description = description
+    return table
+
+
+def _cutflow_row(stage: _Stage) -> dict[str, int | str]:
+    out = stage.before & ~stage.after
+    reasons = Counter(str(reason) for reason in stage.verdict.reason[out])
+    text = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
+    return {
+        "cut": stage.cut.name,
+        "n_in": int(stage.before.sum()),
+        "n_out": int(stage.after.sum()),
+        "n_failed": int((out & stage.verdict.failed).sum()),
+        "n_undecided": int((out & stage.verdict.undecided).sum()),
+        "n_kept_undecided": int((stage.after & stage.verdict.undecided).sum()),
+        "n_failed_alone": int(stage.verdict.failed.sum()),
+        "reasons": text,
+    }

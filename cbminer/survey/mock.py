@@ -1,0 +1,396 @@
+"""The mock survey: a miniature of OGLE's archive, filled with simulated stars whose truth is known.
+
+The files have the layout of OGLE's collection of eclipsing binaries and are read by the same reader. Every
+folder carries the file MOCK.txt, and every star a name that begins with MOCK, so that nobody takes them for
+observations.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import MaskedColumn, Table
+
+from cbminer.columns import FloatArray
+from cbminer.errors import ArchiveError
+from cbminer.survey.mock_curves import Band, Observations, observe, observing_times
+from cbminer.survey.mock_population import (
+    MockCloud,
+    MockMixture,
+    MockSettings,
+    MockStar,
+    draw_star,
+    star_generator,
+)
+
+__all__ = [
+    "GENERATOR_VERSION",
+    "MOCK_MARKER",
+    "TRUTH_FILE",
+    "MockCloud",
+    "MockMixture",
+    "MockSettings",
+    "build_mock_archive",
+]
+
+MOCK_MARKER = "MOCK.txt"
+TRUTH_FILE = "truth.ecsv"
+# To be raised whenever the same seed would give other bytes.
+GENERATOR_VERSION = 1
+
+_RECIPE = "recipe: "
+_BANDS: tuple[Band, ...] = ("I", "V")
+_FEWEST_V, _MOST_V = 30, 150
+
+_README = """\
+SIMULATED STARS, NOT OBSERVATIONS: a mock of OGLE's collection of eclipsing binaries in the {name}, made by
+cbminer. Bytes are counted from 1.
+
+ident.dat
+   1- 18  star                   21- 23  type: C, NC, ELL or CV
+  25- 35  right ascension        37- 47  declination (J2000)
+  50- 65  OGLE-IV name           67- 81  OGLE-III name       83- 97  OGLE-II name       99-150  other name
+ecl.dat, ell.dat
+   1- 18  star                   21- 26  I at maximum [mag]  28- 33  V at maximum [mag]
+  35- 46  period [d]             49- 60  epoch of the primary minimum [HJD]
+  62- 67  primary depth in I [mag]                           69- 73  secondary depth in I [mag]
+remarks.txt
+   star and remark
+phot/I/*.dat, phot/V/*.dat
+   HJD [d], magnitude, error of the magnitude
+
+A dash stands for an unknown number.
+"""
+
+
+@dataclass(frozen=True)
+class _BuiltStar:
+    star: MockStar
+    n_points: dict[Band, int]
+
+
+def build_mock_archive(
+    folder: Path, clouds: Sequence[MockCloud], *, settings: MockSettings, seed: int
+) -> Path:
+    """Write a mock survey, or find it written already.
+
+    The archive appears whole or not at all: it is built next to its place and moved there at the end.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Where it is to be. A mock archive of another recipe in this place is replaced.
+    clouds : sequence of MockCloud
+        Clouds to simulate. Neither their order nor the other Clouds change the stars of one.
+    settings : MockSettings
+        The recipe; the numbers of stars are those of `clouds`.
+    seed : int
+        Seed of everything random. The same seed gives the same bytes.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The folder, with lmc/ecl or smc/ecl in it, the hidden truth in truth.ecsv, and MOCK.txt.
+
+    Raises
+    ------
+    ArchiveError
+        If the place holds something that is no mock archive, or cannot be written to.
+    SettingsError
+        If the settings leave no star to draw.
+    """
+    ordered = sorted(clouds, key=lambda cloud: cloud.name)
+    marker = _marker_text(ordered, settings, seed)
+    if _is_built(folder, marker):
+        return folder
+    try:
+        with _built_beside(folder) as workplace:
+            built = [star for cloud in ordered for star in _write_cloud(workplace, cloud, settings, seed)]
+            _write_truth(workplace / TRUTH_FILE, built, seed)
+            _write(workplace / MOCK_MARKER, marker)
+    except OSError as error:
+        msg = f"the mock survey cannot be written to {folder} ({error.strerror}): choose a place with --cache"
+        raise ArchiveError(msg) from error
+    return folder
+
+
+def _marker_text(clouds: Sequence[MockCloud], settings: MockSettings, seed: int) -> str:
+    """Say in words and for a machine what the archive is made of."""
+    names = " and the ".join(cloud.name for cloud in clouds)
+    # What is special to the other Cloud must not change the file of one.
+    recipe = {
+        "generator": GENERATOR_VERSION,
+        "seed": seed,
+        "clouds": [asdict(cloud) for cloud in clouds],
+        "settings": settings.model_dump(mode="json", exclude={"n_lmc", "n_smc"}),
+    }
+    return (
+        f"Simulated stars of the {names}, not observations: made by version {GENERATOR_VERSION} of the "
+        f"generator of cbminer's mock survey with the seed {seed}.\n"
+        f"{_RECIPE}{json.dumps(recipe, sort_keys=True)}\n"
+    )
+
+
+def _is_built(folder: Path, marker: str) -> bool:
+    """Tell whether the archive is there; refuse a place that holds something else."""
+    if not folder.exists():
+        return False
+    path = folder / MOCK_MARKER
+    if path.is_file():
+        return path.read_text(encoding="utf-8", errors="replace") == marker
+    if not folder.is_dir() or any(folder.iterdir()):
+        msg = (
+            f"{folder} holds no mock survey (no {MOCK_MARKER}) and is left alone: choose a place with --cache"
+        )
+        raise ArchiveError(msg)
+    return False
+
+
+@contextmanager
+def _built_beside(folder: Path) -> Iterator[Path]:
+    """Give a sibling folder to build in; put it in place if all went well, or leave nothing behind."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    holder = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        workplace = holder / "new"
+        workplace.mkdir()
+        yield workplace
+        if folder.exists():
+            folder.rename(holder / "old")
+        try:
+            workplace.rename(folder)
+        except BaseException:
+            if (holder / "old").exists():
+                (holder / "old").rename(folder)
+            raise
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _write_cloud(root: Path, cloud: MockCloud, settings: MockSettings, seed: int) -> list[_BuiltStar]:
+    """Write the catalogue and the light curves of one Cloud."""
+    folder = root / cloud.name.lower() / "ecl"
+    for band in _BANDS:
+        (folder / "phot" / band).mkdir(parents=True)
+    built = []
+    for number in range(1, cloud.n_stars + 1):
+        star = draw_star(cloud, number, settings=settings, seed=seed)
+        rng = star_generator(seed, cloud.name, number, purpose=1)
+        n_points = _write_light_curves(folder / "phot", star, settings, rng)
+        built.append(_BuiltStar(star, n_points))
+    stars = [entry.star for entry in built]
+    ellipsoidal = [star for star in stars if star.row.label == "ELL"]
+    others = [star for star in stars if star.row.label != "ELL"]
+    _write(folder / "ident.dat", "".join(map(_ident_line, stars)))
+    _write(folder / "ecl.dat", "".join(map(_parameter_line, others)))
+    _write(folder / "ell.dat", "".join(map(_parameter_line, ellipsoidal)))
+    _write(folder / "remarks.txt", "".join(map(_remark_line, stars)))
+    _write(folder / "README", _README.format(name=cloud.name))
+    _write(folder / MOCK_MARKER, _marker_text([cloud], settings, seed))
+    return built
+
+
+def _write_light_curves(
+    folder: Path, star: MockStar, settings: MockSettings, rng: np.random.Generator
+) -> dict[Band, int]:
+    """Write the files of one star and count their points."""
+    times = _visits(star, settings, rng)
+    n_points: dict[Band, int] = {}
+    for band in _BANDS:
+        listed = star.has_light_curve and (band == "I" or np.isfinite(star.row.V_mag))
+        n_points[band] = len(times[band]) if listed else 0
+        if listed:
+            points = _observe_star(star, band, times[band], settings, rng)
+            _write(folder / band / f"{star.star}.dat", _light_curve_text(points))
+    return n_points
+
+
+def _visits(star: MockStar, settings: MockSettings, rng: np.random.Generator) -> dict[Band, FloatArray]:
+    """Dates in I, and in V some minutes before some of them."""
+    in_i = observing_times(star.galaxy, settings.seasons, rng)
+    n_v = min(int(rng.integers(_FEWEST_V, _MOST_V + 1)), len(in_i))
+    if star.n_short:
+        in_i = np.sort(rng.choice(in_i, min(star.n_short, len(in_i)), replace=False))
+        n_v = max(n_v * len(in_i) // 500, 5)
+    in_v = np.sort(rng.choice(in_i, min(n_v, len(in_i)), replace=False)) - rng.uniform(0.002, 0.01)
+    return {"I": in_i, "V": in_v}
+
+
+def _observe_star(
+    star: MockStar, band: Band, times: FloatArray, settings: MockSettings, rng: np.random.Generator
+) -> Observations:
+    sight = star.sight
+    cycles = (times - star.epoch) / sight.system.period
+    brightest = sight.I_mag if band == "I" else sight.V_mag
+    mag = brightest + sight.system.shape.relative_magnitude(cycles, band)
+    return observe(times, mag, outliers=settings.outliers, rng=rng)
+
+
+def _light_curve_text(points: Observations) -> str:
+    # One format of all points at once: a hundred thousand lines a second more than line by line.
+    numbers = np.column_stack([points.time, points.mag, points.mag_err]).ravel().tolist()
+    return ("%13.5f %6.3f %5.3f\n" * len(points.time)) % tuple(numbers)
+
+
+def _ident_line(star: MockStar) -> str:
+    row = star.row
+    return (
+        f"{star.star:<18}  {row.label:<3} {_sexagesimal(star.ra / 15.0, 2)} "
+        f"{'-' if star.dec < 0 else '+'}{_sexagesimal(abs(star.dec), 1)}  "
+        f"{row.ogle4_id:<16} {row.ogle3_id:<15} {row.ogle2_id:<15} {row.other_id:<52}\n"
+    )
+
+
+def _sexagesimal(value: float, decimals: int) -> str:
+    """Hours or degrees as HH:MM:SS.s, rounded before it is split, so that no 60 appears."""
+    unit = 10**decimals
+    seconds, fraction = divmod(round(value * 3600 * unit), unit)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02d}:{minutes:02d}:{seconds:02d}.{fraction:0{decimals}d}"
+
+
+def _parameter_line(star: MockStar) -> str:
+    row = star.row
+    return (
+        f"{star.star:<18}  {_number(row.I_mag, 6, 3)} {_number(row.V_mag, 6, 3)} "
+        f"{_number(row.period, 12, 7)}  {_number(row.T0, 12, 4)} "
+        f"{_number(row.depth1, 6, 3)} {_number(row.depth2, 5, 3)}\n"
+    )
+
+
+def _number(value: float, width: int, decimals: int) -> str:
+    return f"{value:{width}.{decimals}f}" if np.isfinite(value) else "-".rjust(width)
+
+
+def _remark_line(star: MockStar) -> str:
+    return f"{star.star}  {star.row.remark}\n" if star.row.remark else ""
+
+
+# Column of the truth table: how it is had from a star, unit, decimals, meaning.
+_Truth = tuple[Callable[[MockStar], float], str, int, str]
+_TRUTH: dict[str, _Truth] = {
+    "RAJ2000": (lambda star: star.ra, "deg", 6, "Right ascension (J2000)"),
+    "DEJ2000": (lambda star: star.dec, "deg", 6, "Declination (J2000)"),
+    "period": (lambda star: star.sight.system.true_period, "d", 8, "Orbital, pulsation or rotation period"),
+    "period_ratio": (
+        lambda star: star.row.period / star.sight.system.true_period,
+        "",
+        4,
+        "Listed period over true period",
+    ),
+    "T0": (
+        lambda star: star.epoch + star.sight.system.period * star.sight.figures.primary_cycle,
+        "d",
+        5,
+        "Epoch of the deepest minimum, HJD",
+    ),
+    "depth1": (lambda star: star.sight.figures.depth1, "mag", 4, "Depth of the deepest minimum in I"),
+    "depth2": (
+        lambda star: star.sight.figures.depth2,
+        "mag",
+        4,
+        "Depth of the minimum half a cycle from it in I",
+    ),
+    "amplitude": (
+        lambda star: star.sight.figures.amplitude,
+        "mag",
+        4,
+        "Peak-to-peak range in I over many cycles",
+    ),
+    "I_mag": (lambda star: star.sight.I_mag, "mag", 4, "Apparent I at maximum light"),
+    "V_mag": (lambda star: star.sight.V_mag, "mag", 4, "Apparent V at maximum light"),
+    "distance_modulus": (
+        lambda star: star.sight.distance_modulus,
+        "mag",
+        4,
+        "True distance modulus of this star",
+    ),
+    "E_VI": (lambda star: star.sight.E_VI, "mag", 4, "Reddening E(V-I) of this star"),
+    "M_V": (
+        lambda star: star.sight.system.M_I + star.sight.system.VI0,
+        "mag",
+        4,
+        "Absolute V at maximum light, both stars",
+    ),
+    "M_I": (lambda star: star.sight.system.M_I, "mag", 4, "Absolute I at maximum light, both stars"),
+    "VI0": (
+        lambda star: star.sight.system.VI0,
+        "mag",
+        4,
+        "Intrinsic colour (V-I)_0 at maximum light, both stars",
+    ),
+    "mass_1": (lambda star: star.sight.system.mass_1, "solMass", 3, "Mass of the more massive star"),
+    "mass_2": (lambda star: star.sight.system.mass_2, "solMass", 3, "Mass of the less massive star"),
+    "mass_ratio": (lambda star: star.sight.system.mass_ratio, "", 4, "mass_2 over mass_1"),
+    "radius_1": (lambda star: star.sight.system.radius_1, "solRad", 3, "Radius of star 1"),
+    "radius_2": (lambda star: star.sight.system.radius_2, "solRad", 3, "Radius of star 2"),
+    "lobe_filling_1": (
+        lambda star: star.sight.system.lobe_filling_1,
+        "",
+        4,
+        "Radius of star 1 over its Roche lobe",
+    ),
+    "lobe_filling_2": (
+        lambda star: star.sight.system.lobe_filling_2,
+        "",
+        4,
+        "Radius of star 2 over its Roche lobe",
+    ),
+    "fillout": (lambda star: star.sight.system.fillout, "", 4, "Fill-out of a contact binary, 0 to 1"),
+    "teff_1": (lambda star: star.sight.system.teff_1, "K", 0, "Effective temperature of star 1"),
+    "teff_2": (lambda star: star.sight.system.teff_2, "K", 0, "Effective temperature of star 2"),
+    "inclination": (lambda star: float(np.degrees(star.sight.system.inclination)), "deg", 2, "Inclination"),
+    "eccentricity": (lambda star: star.sight.system.eccentricity, "", 4, "Eccentricity"),
+}
+
+
+def _write_truth(path: Path, built: Sequence[_BuiltStar], seed: int) -> None:
+    """Write what is true of every star, whatever the catalogue says."""
+    stars = [entry.star for entry in built]
+    table = Table(meta=_truth_meta(seed))
+    table["id"] = [star.star for star in stars]
+    table["galaxy"] = [star.galaxy for star in stars]
+    table["survey"] = ["mock"] * len(stars)
+    table["kind"] = [star.sight.kind for star in stars]
+    table["foreground"] = [star.sight.system.foreground for star in stars]
+    for name, (value, unit, decimals, _) in _TRUTH.items():
+        numbers = np.round([value(star) for star in stars], decimals)
+        table[name] = MaskedColumn(numbers, mask=np.isnan(numbers), unit=unit or None)
+    for band in _BANDS:
+        table[f"n_{band}"] = [entry.n_points[band] for entry in built]
+    for name, description in _text_descriptions().items():
+        table[name].description = description
+    table.write(path, format="ascii.ecsv", delimiter=",")
+
+
+def _truth_meta(seed: int) -> dict[str, Any]:
+    return {
+        "survey": "mock",
+        "comment": "simulated stars, not observations",
+        "seed": seed,
+        "generator": GENERATOR_VERSION,
+    }
+
+
+def _text_descriptions() -> dict[str, str]:
+    return {
+        "id": "Identifier in the mock archive",
+        "galaxy": "Cloud in whose catalogue the star is",
+        "survey": "mock means simulated, not observed",
+        "kind": "True class",
+        "foreground": "Whether it is a star of the Galaxy",
+        "n_I": "Points of the I light curve",
+        "n_V": "Points of the V light curve",
+    } | {name: description for name, (_, _, _, description) in _TRUTH.items()}
+
+
+def _write(path: Path, text: str) -> None:
+    # Bytes, so that line ends are the same on every system.
+    path.write_bytes(text.encode("ascii"))

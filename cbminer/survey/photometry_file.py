@@ -1,0 +1,130 @@
+"""Light-curve files of OGLE: three columns, time, magnitude and error of the magnitude."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from cbminer.columns import FloatArray
+from cbminer.errors import InputFormatError
+from cbminer.survey.ogle import full_hjd
+from cbminer.survey.textfile import BadLineError, Line, SetAside, TextFile, parse_lines, read_text_file
+
+__all__ = ["LightCurve", "read_light_curve"]
+
+_N_COLUMNS = 3
+_LAYOUT = "an OGLE light curve (time, magnitude, error)"
+_HJD_RANGE = (2440000.0, 2480000.0)
+# Magnitudes outside these are magic numbers such as 99.999; a plausible error is below one magnitude or so.
+_MAGNITUDE_RANGE = (0.0, 50.0)
+
+
+@dataclass(frozen=True)
+class LightCurve:
+    """Points of one star in one band, as the file lists them.
+
+    Attributes
+    ----------
+    time : `~numpy.ndarray`
+        Full heliocentric Julian dates in days, float64, shape (n,).
+    mag, mag_err : `~numpy.ndarray`
+        Magnitudes and their errors, float32, shape (n,).
+    n_missing : int
+        Points without a magnitude (magic numbers), left out.
+    set_aside : list of SetAside
+        Malformed lines, left out.
+    """
+
+    time: FloatArray
+    mag: npt.NDArray[np.float32]
+    mag_err: npt.NDArray[np.float32]
+    n_missing: int = 0
+    set_aside: list[SetAside] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Count the points."""
+        return len(self.time)
+
+
+def read_light_curve(path: Path, *, strict: bool = False) -> LightCurve:
+    """Read one light curve.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        File with three blank-separated columns; times with or without the 2450000 offset.
+    strict : bool, optional
+        Whether a malformed line is an error instead of being set aside.
+
+    Returns
+    -------
+    LightCurve
+        Its points in the order of the file.
+
+    Raises
+    ------
+    InputFormatError
+        If the file is missing, empty or no light curve, or, with `strict`, has a malformed line.
+    """
+    file = read_text_file(path)
+    if not file.lines and not file.undecoded:
+        msg = f"{path} is empty: expected a point a line; fetch it again"
+        raise InputFormatError(msg)
+    points = _read_at_once(file)
+    set_aside: list[SetAside] = []
+    if points is None:
+        parsed = parse_lines(file, _parse_point, layout=_LAYOUT, strict=strict)
+        points = np.array(parsed.rows, dtype=float).reshape(-1, _N_COLUMNS)
+        set_aside = parsed.set_aside
+    return _light_curve(path, points, set_aside)
+
+
+def _read_at_once(file: TextFile) -> FloatArray | None:
+    """Read a clean file in one call; None where any line needs a closer look."""
+    if file.undecoded or not file.ends_cleanly:
+        return None
+    words = [word for line in file.lines for word in line.text.split()]
+    n_lines = len(file.lines)
+    if len(words) != _N_COLUMNS * n_lines:
+        return None
+    try:
+        points = np.array(words, dtype=float).reshape(n_lines, _N_COLUMNS)
+    except ValueError:
+        return None
+    # Lines of two and of four words would shift all numbers between them into other columns.
+    in_place = np.all(np.isfinite(points)) and np.all(points[:, 0] > np.abs(points[:, 1]))
+    return points if in_place and np.all(np.abs(points[:, 1:]) < 100) else None  # noqa: PLR2004
+
+
+def _parse_point(line: Line) -> tuple[float, float, float]:
+    words = line.text.split()
+    if len(words) != _N_COLUMNS:
+        msg = f"expected 3 numbers (time, magnitude, error), found {len(words)} words"
+        raise BadLineError(msg)
+    try:
+        time, mag, mag_err = (float("nan" if word == "-" else word) for word in words)
+    except ValueError:
+        msg = f"expected 3 numbers (time, magnitude, error), found {line.text[:40]!r}"
+        raise BadLineError(msg) from None
+    if not _HJD_RANGE[0] <= full_hjd(time) <= _HJD_RANGE[1]:
+        msg = f"expected a time as HJD or HJD-2450000, found {words[0]}"
+        raise BadLineError(msg)
+    return time, mag, mag_err
+
+
+def _light_curve(path: Path, points: FloatArray, set_aside: list[SetAside]) -> LightCurve:
+    time = np.asarray(full_hjd(points[:, 0]), dtype=float)
+    outside = ~((time >= _HJD_RANGE[0]) & (time <= _HJD_RANGE[1]))
+    if outside.any():
+        first = points[np.argmax(outside), 0]
+        msg = f"{path}: expected times as HJD or HJD-2450000, found {first:.5f}. Convert them"
+        raise InputFormatError(msg)
+    known = (points[:, 1] > _MAGNITUDE_RANGE[0]) & (points[:, 1] < _MAGNITUDE_RANGE[1])
+    return LightCurve(
+        time[known],
+        points[known, 1].astype(np.float32),
+        points[known, 2].astype(np.float32),
+        int(np.count_nonzero(~known)),
+        set_aside,
+    )

@@ -1,0 +1,253 @@
+"""Text files of an archive, line by line, with everything that is wrong with them named.
+
+Files come from downloads, disks and hands: they may be cut off, empty, compressed, a web page instead of a table,
+or damaged in single lines. A file that is no table at all is an error; a bad line is set aside and counted.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from cbminer.errors import InputFormatError
+
+__all__ = ["BadLineError", "Line", "ParsedLines", "SetAside", "TextFile", "parse_lines", "read_text_file"]
+
+_SIGNATURES = (
+    (b"\x1f\x8b", "is compressed with gzip; unpack it"),
+    (b"BZh", "is compressed with bzip2; unpack it"),
+    (b"%PDF", "is a PDF document, not a table"),
+    (b"PK\x03\x04", "is a zip archive; unpack it"),
+    (b"SIMPLE  =", "is a FITS file, not a text table"),
+)
+_SHOWN = 60
+# Above this share of bad lines a file is taken for another kind of file, not for a damaged one.
+_WRONG_FILE = 0.5
+
+Row = TypeVar("Row")
+
+
+class BadLineError(ValueError):
+    """A line does not hold what it should; the message says what was expected and what was found."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a text file: its number, counted from 1, and its text without the line end."""
+
+    number: int
+    text: str
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A line or file that was kept out of the tables, and why.
+
+    Attributes
+    ----------
+    file : str
+        Name of the file inside the archive.
+    line : int
+        Line number counted from 1; 0 for a whole file.
+    star : str
+        Identifier of the star, where it can be told.
+    reason : str
+        What was expected and what was found.
+    text : str
+        The line itself, shortened.
+    """
+
+    file: str
+    line: int
+    star: str
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class TextFile:
+    """Lines of a text file and the lines that could not be decoded.
+
+    Attributes
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    lines : list of Line
+        Lines that are not blank.
+    n_blank : int
+        Number of blank lines.
+    ends_cleanly : bool
+        Whether the last line has a line end.
+    undecoded : list of SetAside
+        Lines that are not UTF-8 text.
+    """
+
+    path: Path
+    lines: list[Line]
+    n_blank: int = 0
+    ends_cleanly: bool = True
+    undecoded: list[SetAside] = field(default_factory=list)
+
+
+def read_text_file(path: Path, *, encoding_errors: str = "strict") -> TextFile:
+    """Read a text file into lines.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    encoding_errors : {"strict", "replace"}, optional
+        Whether a line that is not UTF-8 is set aside, or read with replacement characters.
+
+    Returns
+    -------
+    TextFile
+        Its lines.
+
+    Raises
+    ------
+    InputFormatError
+        If the file is not text at all, or cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise InputFormatError(msg) from error
+    _refuse_other_kinds(path, data)
+    lines: list[Line] = []
+    undecoded: list[SetAside] = []
+    n_blank = 0
+    for number, raw in enumerate(data.splitlines(), start=1):
+        try:
+            text = raw.decode("utf-8", encoding_errors)
+        except UnicodeDecodeError as error:
+            reason = f"expected plain text, found byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+            undecoded.append(SetAside(path.name, number, "", reason, repr(raw[:_SHOWN])))
+            continue
+        if text.strip():
+            lines.append(Line(number, text.rstrip()))
+        else:
+            n_blank += 1
+    ends_cleanly = not data or data.endswith((b"\n", b"\r"))
+    return TextFile(path, lines, n_blank, ends_cleanly, undecoded)
+
+
+def _refuse_other_kinds(path: Path, data: bytes) -> None:
+    for signature, what in _SIGNATURES:
+        if data.startswith(signature):
+            msg = f"{path} {what}"
+            raise InputFormatError(msg)
+    start = data[:4096]
+    if b"\0" in start:
+        msg = f"{path} is a binary file, not a text table: fetch it again"
+        raise InputFormatError(msg)
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        msg = f"{path} is a web page, not a text table: the server answered with a page; fetch it again"
+        raise InputFormatError(msg)
+
+
+@dataclass(frozen=True)
+class ParsedLines(Generic[Row]):
+    """What became of the lines of a file.
+
+    Attributes
+    ----------
+    lines : list of Line
+        Lines that could be parsed.
+    rows : list
+        Their rows, in the same order.
+    set_aside : list of SetAside
+        Lines that could not be parsed.
+    """
+
+    lines: list[Line]
+    rows: list[Row]
+    set_aside: list[SetAside]
+
+
+def parse_lines(
+    file: TextFile, parse: Callable[[Line], Row], *, layout: str, strict: bool, name: str | None = None
+) -> ParsedLines[Row]:
+    """Parse every line, setting bad ones aside.
+
+    Parameters
+    ----------
+    file : TextFile
+        The lines.
+    parse : callable
+        Turns a line into a row, or raises `BadLineError`.
+    layout : str
+        Name of the layout, for messages.
+    strict : bool
+        Whether the first bad line is an error.
+    name : str, optional
+        Name of the file in what is set aside; the name of its path by default.
+
+    Returns
+    -------
+    ParsedLines
+        Rows, and the lines that were set aside.
+
+    Raises
+    ------
+    InputFormatError
+        If `strict` and a line is bad, or if more than half of the lines are.
+    """
+    label = name or file.path.name
+    lines: list[Line] = []
+    rows: list[Row] = []
+    bad = [SetAside(label, item.line, "", item.reason, item.text) for item in file.undecoded]
+    for line, outcome in _outcomes(file, parse):
+        if isinstance(outcome, BadLineError):
+            star = line.text.split()[0]
+            bad.append(SetAside(label, line.number, star, str(outcome), line.text[:_SHOWN]))
+        else:
+            lines.append(line)
+            rows.append(outcome)
+    bad.sort(key=lambda item: item.line)
+    if bad and strict:
+        msg = f"{file.path}, line {bad[0].line}: {bad[0].reason}. Mend the line, or read without --strict to set it aside"
+        raise InputFormatError(msg)
+    if len(bad) > _WRONG_FILE * (len(bad) + len(rows)):
+        msg = (
+            f"{file.path}: {len(bad)} of {len(bad) + len(rows)} lines do not have the layout of {layout}; "
+            f"line {bad[0].line}: {bad[0].reason}. Check that this is the right file, whole and unchanged"
+        )
+        raise InputFormatError(msg)
+    return ParsedLines(lines, rows, bad)
+
+
+def _outcomes(
+    file: TextFile, parse: Callable[[Line], Row]
+) -> Iterator[tuple[Line, Row | BadLineError]]:
+    """Yield each line with its row, or with the error that it raised."""
+    last = file.lines[-1] if file.lines else None
+    for line in file.lines:
+        try:
+            if line is last and not file.ends_cleanly:
+                _refuse_cut_line(file)
+            row = parse(line)
+        except BadLineError as error:
+            yield line, error
+        else:
+            yield line, row
+
+
+def _refuse_cut_line(file: TextFile) -> None:
+    """Refuse a last line without a line end that ends in a shorter number than the line before it.
+
+    A file that a download cut off in the middle of a number still parses, with a wrong number.
+    """
+    if len(file.lines) < 2:  # noqa: PLR2004 - nothing to compare a single line with
+        return
+    before, last = file.lines[-2].text.split(), file.lines[-1].text.split()
+    fewer = len(last) < len(before)
+    cut_number = len(last) == len(before) and _decimals(last[-1]) < _decimals(before[-1])
+    if fewer or cut_number:
+        msg = "expected a whole line, found the file cut off in the middle of it"
+        raise BadLineError(msg)
+
+
+def _decimals(token: str) -> int:
+    return len(token.partition(".")[2])
