@@ -272,7 +272,7 @@ def _select_cloud(
         set_aside=reading.set_aside + measured.set_aside + _spare_curves(spare),
         counts=counts,
         release=reading.release if survey != "mock" else "simulated",
-        notes=_notes(folder, reading, counts),
+        notes=_notes(folder, reading, counts, survey),
         inputs=[
             *((f"{galaxy} {name}", [folder / name]) for name in CATALOGUE_FILES if (folder / name).exists()),
             *([(f"{galaxy} phot/I", paths)] if paths else []),
@@ -376,7 +376,7 @@ def _spare_curves(stars: set[str]) -> list[SetAside]:
     return [SetAside(f"phot/I/{star}.dat", 0, star, reason, "") for star in sorted(stars)]
 
 
-def _notes(folder: Path, reading: CatalogueReading, counts: dict[str, int]) -> list[str]:
+def _notes(folder: Path, reading: CatalogueReading, counts: dict[str, int], survey: str) -> list[str]:
     notes = []
     if not (folder / "phot" / "I").is_dir():
         notes.append(
@@ -385,7 +385,7 @@ def _notes(folder: Path, reading: CatalogueReading, counts: dict[str, int]) -> l
     for name in ("ell.dat", "remarks.txt"):
         if reading.counts.get(f"{name} missing"):
             notes.append(f"{folder / name} is missing: read without it")
-    if reading.release == "not recognised":
+    if reading.release == "not recognised" and survey != "mock":
         notes.append(f"release not recognised by its {counts['stars']} stars: counts cannot be compared with published ones")
     return notes
 
@@ -423,11 +423,11 @@ def candidate_curves(selection: Selection) -> tuple[QTable, FittedChunk | None]:
     Returns
     -------
     candidates : `~astropy.table.QTable`
-        Candidates in the order of their rank.
+        The first candidates by rank, as many as the atlas shows.
     fitted : FittedChunk or None
         Their points, phases and fits in the same order; None without candidates.
     """
-    candidates = selection.candidates
+    candidates = selection.candidates[: selection.settings.report.atlas_max]
     if len(candidates) == 0:
         return candidates, None
     galaxies = label_column(candidates, "galaxy")

@@ -25,6 +25,7 @@ from cbminer.survey.mock import MockSettings
 __all__ = [
     "CloudSettings",
     "LightCurveSettings",
+    "ReportSettings",
     "Settings",
     "SurveySettings",
     "load_settings",
@@ -63,6 +64,12 @@ class LightCurveSettings(SettingsModel):
     chunk: int = Field(default=1000, ge=1, description="light curves in memory at a time")
 
 
+class ReportSettings(SettingsModel):
+    """What the figures show."""
+
+    atlas_max: int = Field(default=96, ge=0, description="candidates, the first by rank, whose light curves are drawn")
+
+
 class Settings(SettingsModel):
     """All settings of a run."""
 
@@ -77,6 +84,7 @@ class Settings(SettingsModel):
     morphology_table: MorphologyTableSettings = MorphologyTableSettings()
     selection: SelectionSettings = SelectionSettings()
     mock: MockSettings = MockSettings()
+    report: ReportSettings = ReportSettings()
 
 
 def load_settings(path: Path | None = None) -> Settings:

@@ -149,7 +149,7 @@ def _write_figures(folder: Path, selection: Selection) -> None:
         save_figure(period_luminosity_diagram(judged, band), folder / f"period_luminosity_{cloud.galaxy}")
         save_figure(cutflow_diagram(cloud.cutflow), folder / f"cutflow_{cloud.galaxy}")
     for page, atlas in enumerate(atlas_pages(_folded_curves(selection), survey=selection.survey), start=1):
-        save_figure(atlas, folder / f"atlas_{page:02d}")
+        save_figure(atlas, folder / f"atlas_{page:02d}", formats=("png",))
 
 
 def _band(cloud: CloudSelection, selection: Selection) -> RelationBand:

@@ -43,7 +43,7 @@ class PLCSettings(SettingsModel):
     n_sigma: float = Field(
         default=3.0, gt=0, description="half width of the band in units of a star's error and the scatter together"
     )
-    refit_min_stars: int = Field(default=30, ge=10, description="stars that a refit needs")
+    refit_min_stars: int = Field(default=20, ge=10, description="stars that a refit needs")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -180,7 +180,7 @@ def relation_residuals(stars: PLCStars, relation: PLCRelation) -> Residuals:
     return Residuals(residual, np.sqrt(variance), residual / total)
 
 
-def fit_relation(stars: PLCStars, *, min_stars: int = 30) -> PLCRelation:
+def fit_relation(stars: PLCStars, *, min_stars: int = 20) -> PLCRelation:
     """Fit the relation to contact stars with errors in magnitude and colour.
 
     Parameters
