@@ -44,6 +44,13 @@ class GalaxyChoice(StrEnum):
     BOTH = "both"
 
 
+_CLOUDS: dict[GalaxyChoice, list[Galaxy]] = {
+    GalaxyChoice.LMC: ["LMC"],
+    GalaxyChoice.SMC: ["SMC"],
+    GalaxyChoice.BOTH: ["LMC", "SMC"],
+}
+
+
 class SurveyChoice(StrEnum):
     """Surveys that can be asked for."""
 
@@ -103,9 +110,7 @@ def select(
         str | None,
         typer.Option(help="Folder in OGLE's layout, or base URL of a server. Default: OGLE's server."),
     ] = None,
-    morph: Annotated[
-        Path | None, typer.Option(help="Table of published morphology parameters c by star.")
-    ] = None,
+    morph: Annotated[Path | None, typer.Option(help="Table of published morphology parameters c by star.")] = None,
     reddening: Annotated[
         Path | None, typer.Option(help="Map of E(V-I): a table of cells or a FITS image. Default: the mean.")
     ] = None,
@@ -115,15 +120,13 @@ def select(
     jobs: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first malformed line.")] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the output of an earlier run.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier run.")] = False,
 ) -> None:
     """Select candidate massive contact binaries and write them with figures and provenance."""
-    from cbminer.output import check_output_folder, output_folder  # noqa: PLC0415 - keeps --help fast
-    from cbminer.pipeline import open_survey, run_selection  # noqa: PLC0415
-    from cbminer.report.products import write_products  # noqa: PLC0415
-    from cbminer.report.summary import summary_lines  # noqa: PLC0415
+    from cbminer.output import check_output_folder, output_folder
+    from cbminer.pipeline import open_survey, run_selection
+    from cbminer.report.products import write_products
+    from cbminer.report.summary import summary_lines
 
     if survey is SurveyChoice.MOCK and archive is not None:
         msg = "--survey mock makes its own archive: leave out --archive"
@@ -132,7 +135,7 @@ def select(
     resolved = _with_options(load_settings(settings), given)
     folder = out or Path(_default_folder(galaxy, survey))
     check_output_folder(folder, overwrite=overwrite)
-    galaxies: list[Galaxy] = ["LMC", "SMC"] if galaxy is GalaxyChoice.BOTH else [galaxy.value]
+    galaxies = _CLOUDS[galaxy]
     monitor = _TerminalMonitor()
     place = cache or _default_cache()
     opened = open_survey(survey.value, galaxies, settings=resolved, cache=place, monitor=monitor)
@@ -159,16 +162,14 @@ def explain(
     run: Annotated[Path | None, typer.Option(help="Output folder of the run. Default: the only one here.")] = None,
 ) -> None:
     """Say why a star is in or out, with every number that decided."""
-    from cbminer.report.explanation import explain_star  # noqa: PLC0415 - keeps --help fast
+    from cbminer.report.explanation import explain_star
 
     for line in explain_star(run or _only_run(), star):
         typer.echo(line)
 
 
 @settings_app.command("show")
-def show_settings(
-    *, settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None
-) -> None:
+def show_settings(*, settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None) -> None:
     """Print the settings that a run would use."""
     typer.echo(settings_to_toml(load_settings(settings)), nl=False)
 
@@ -196,9 +197,7 @@ def write_settings(
 def _with_options(settings: Settings, given: dict[str, Any]) -> Settings:
     """Put what the command line says over the settings."""
     survey = {
-        key: value
-        for key, value in (("archive", given["archive"]), ("strict", given["strict"]))
-        if value is not None
+        key: value for key, value in (("archive", given["archive"]), ("strict", given["strict"])) if value is not None
     }
     update: dict[str, Any] = {"survey": settings.survey.model_copy(update=survey)}
     if given["seed"] is not None:
@@ -220,7 +219,7 @@ def _default_cache() -> Path:
 
 
 def _only_run() -> Path:
-    from cbminer.provenance import PROVENANCE_FILE  # noqa: PLC0415 - keeps --help fast
+    from cbminer.provenance import PROVENANCE_FILE
 
     runs = sorted(path.parent for path in Path().glob(f"*/{PROVENANCE_FILE}"))
     if len(runs) == 1:

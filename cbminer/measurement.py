@@ -196,9 +196,7 @@ def _shape_flags(
     has_curve = (flags & (Flag.NO_LIGHT_CURVE | Flag.LIGHT_CURVE_UNREADABLE)) == 0
     few = shapes.n_points < fourier.min_points
     gap = ~few & (shapes.phase_gap > fourier.max_phase_gap)
-    limited = (shapes.n_harmonics > 0) & (
-        shapes.n_points < fourier.points_per_term * (2 * fourier.order_max + 1)
-    )
+    limited = (shapes.n_harmonics > 0) & (shapes.n_points < fourier.points_per_term * (2 * fourier.order_max + 1))
     found = np.zeros(len(flags), dtype=np.int64)
     for mask, flag in (
         (few, Flag.TOO_FEW_POINTS),

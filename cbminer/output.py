@@ -33,7 +33,9 @@ def check_output_folder(path: Path, *, overwrite: bool) -> None:
     if not path.exists() or not any(path.iterdir()):
         return
     if not (path / PROVENANCE_FILE).exists():
-        msg = f"{path} is not empty and not the output of cbminer, so it is left alone: choose another folder with --out"
+        msg = (
+            f"{path} is not empty and not the output of cbminer, so it is left alone: choose another folder with --out"
+        )
         raise OutputError(msg)
     if not overwrite:
         msg = f"{path} holds the output of a run: replace it with --overwrite, or choose another folder with --out"

@@ -227,11 +227,9 @@ def run_selection(
         read_reddening_map(settings.reddening) if settings.reddening.map else None,
         read_morphology_table(settings.morphology_table) if settings.morphology_table.table else None,
     )
-    mock = any([archive.is_mock(galaxy) for galaxy in galaxies])
+    mock = any(archive.is_mock(galaxy) for galaxy in galaxies)
     name = "mock" if mock else survey
-    clouds = [
-        _select_cloud(archive, galaxy, name, settings, tables, jobs, monitor) for galaxy in galaxies
-    ]
+    clouds = [_select_cloud(archive, galaxy, name, settings, tables, jobs, monitor) for galaxy in galaxies]
     if tables.morphology is not None:
         _check_match(tables.morphology, clouds, settings)
     stars = _rank_together(clouds)
@@ -379,14 +377,13 @@ def _spare_curves(stars: set[str]) -> list[SetAside]:
 def _notes(folder: Path, reading: CatalogueReading, counts: dict[str, int], survey: str) -> list[str]:
     notes = []
     if not (folder / "phot" / "I").is_dir():
-        notes.append(
-            f"no light curves: {folder / 'phot' / 'I'} is missing, so the shape of every star stays undecided"
-        )
-    for name in ("ell.dat", "remarks.txt"):
-        if reading.counts.get(f"{name} missing"):
-            notes.append(f"{folder / name} is missing: read without it")
+        notes.append(f"no light curves: {folder / 'phot' / 'I'} is missing, so the shape of every star stays undecided")
+    absent = [name for name in ("ell.dat", "remarks.txt") if reading.counts.get(f"{name} missing")]
+    notes += [f"{folder / name} is missing: read without it" for name in absent]
     if reading.release == "not recognised" and survey != "mock":
-        notes.append(f"release not recognised by its {counts['stars']} stars: counts cannot be compared with published ones")
+        notes.append(
+            f"release not recognised by its {counts['stars']} stars: counts cannot be compared with published ones"
+        )
     return notes
 
 

@@ -65,7 +65,7 @@ class Provenance:
     relations: dict[str, Any]
     counts: dict[str, dict[str, int]]
     inputs: list[InputFile]
-    versions: dict[str, str] = field(default_factory=lambda: _versions())
+    versions: dict[str, str] = field(default_factory=_versions)
 
 
 def _versions() -> dict[str, str]:

@@ -29,7 +29,7 @@ class _InUnit:
         example = f'write it as a string with a unit, for example "1.5 {self.text}"'
         if isinstance(value, bool) or not isinstance(value, str | u.Quantity):
             msg = f"{value!r} has no unit: {example}"
-            raise ValueError(msg)
+            raise ValueError(msg)  # noqa: TRY004 - pydantic reports ValueError
         try:
             quantity = u.Quantity(value)
         except (TypeError, ValueError):
@@ -47,9 +47,7 @@ class _InUnit:
 
 def _field(unit: str) -> Any:
     converter = _InUnit(unit)
-    return Annotated[
-        float, BeforeValidator(converter.read), PlainSerializer(converter.write, when_used="json")
-    ]
+    return Annotated[float, BeforeValidator(converter.read), PlainSerializer(converter.write, when_used="json")]
 
 
 Days = _field("d")

@@ -67,7 +67,10 @@ def read_user_table(path: Path, *, what: str) -> Table:
         table: Table = Table.read(path, format=_FORMATS.get(suffix, "ascii"))
     except (OSError, ValueError, TypeError, IndexError, KeyError, IORegistryError) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        msg = f"{what} {path} cannot be read as a table ({first_line}): give ECSV, CSV, VOTable, FITS or text with a header"
+        msg = (
+            f"{what} {path} cannot be read as a table ({first_line}): "
+            "give ECSV, CSV, VOTable, FITS or text with a header"
+        )
         raise InputFormatError(msg) from error
     if len(table) == 0:
         msg = f"{what} {path} has no rows"
@@ -122,7 +125,7 @@ def number_column(table: Table, name: str, *, unit: str = "") -> Any:
     """
     column = table[name]
     try:
-        data = np.ma.filled(np.ma.asarray(column, dtype=float), np.nan)
+        data: Any = np.ma.filled(np.ma.asarray(column, dtype=float), np.nan)
         if unit and column.unit is not None:
             data = data * column.unit.to(unit)
     except (TypeError, ValueError, AttributeError) as error:

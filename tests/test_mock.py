@@ -230,9 +230,7 @@ def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(
-        ArchiveError, match=r"cannot be written to .*archive \(.*\): choose a place with --cache"
-    ):
+    with pytest.raises(ArchiveError, match=r"cannot be written to .*archive \(.*\): choose a place with --cache"):
         build(tmp_path / "file" / "archive")
 
 
@@ -264,9 +262,7 @@ def test_an_interrupted_replacement_leaves_the_old_archive_whole(
     assert [path.name for path in tmp_path.iterdir()] == ["archive"]
 
 
-def test_a_full_disk_is_one_error_and_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_error_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device", str(path), None, text[:1])
 

@@ -65,9 +65,7 @@ def _float(name: str, decimals: int, unit: str, ucd: str, description: str) -> C
     return ColumnSpec(name, "float", description, ucd, unit, decimals)
 
 
-def _measured(
-    name: str, decimals: int, unit: str, ucd: str, description: str
-) -> tuple[ColumnSpec, ColumnSpec]:
+def _measured(name: str, decimals: int, unit: str, ucd: str, description: str) -> tuple[ColumnSpec, ColumnSpec]:
     """Return a quantity and its standard error, named with the prefix ``e_``."""
     return (
         _float(name, decimals, unit, ucd, description),
@@ -79,9 +77,7 @@ COLUMNS: tuple[ColumnSpec, ...] = (
     _text("id", "Identifier of the star in the survey", "meta.id;meta.main"),
     _text("survey", "Survey the star comes from; mock means simulated, not observed", "meta.id;meta.dataset"),
     _text("galaxy", "Galaxy of the star: LMC or SMC", "meta.id.parent"),
-    _text(
-        "type", "Survey's type: C contact, NC non-contact, ELL ellipsoidal, CV cataclysmic", "src.class"
-    ),
+    _text("type", "Survey's type: C contact, NC non-contact, ELL ellipsoidal, CV cataclysmic", "src.class"),
     _float("RAJ2000", 6, "deg", "pos.eq.ra;meta.main", "Right ascension, ICRS, J2000.0"),
     _float("DEJ2000", 6, "deg", "pos.eq.dec;meta.main", "Declination, ICRS, J2000.0"),
     _text("ogle4_id", "Identifier in the OGLE-IV photometric maps", "meta.id.cross"),
@@ -92,8 +88,20 @@ COLUMNS: tuple[ColumnSpec, ...] = (
     _float("T0", 5, "d", "time.epoch", "Epoch of the primary minimum, full heliocentric Julian date"),
     *_measured("I_mag", 4, "mag", "phot.mag;em.opt.I", f"I magnitude {_AT_MAXIMUM}"),
     *_measured("V_mag", 4, "mag", "phot.mag;em.opt.V", f"V magnitude {_AT_MAXIMUM}"),
-    _float("depth1_survey", 3, "mag", "src.var.amplitude;em.opt.I", "Depth of the primary eclipse in the survey's catalogue"),
-    _float("depth2_survey", 3, "mag", "src.var.amplitude;em.opt.I", "Depth of the secondary eclipse in the survey's catalogue"),
+    _float(
+        "depth1_survey",
+        3,
+        "mag",
+        "src.var.amplitude;em.opt.I",
+        "Depth of the primary eclipse in the survey's catalogue",
+    ),
+    _float(
+        "depth2_survey",
+        3,
+        "mag",
+        "src.var.amplitude;em.opt.I",
+        "Depth of the secondary eclipse in the survey's catalogue",
+    ),
     *_measured("E_VI", 4, "mag", "phot.color.excess", "Reddening E(V-I) adopted for the star"),
     *_measured("distance_modulus", 4, "mag", "phot.mag.distMod", "True distance modulus adopted for the star"),
     *_measured("M_V", 4, "mag", "phys.magAbs;em.opt.V", f"Absolute V magnitude {_AT_MAXIMUM}"),
@@ -107,11 +115,17 @@ COLUMNS: tuple[ColumnSpec, ...] = (
     _float("phase_gap", 4, "", "src.var", "Widest gap in phase without a point, cycles"),
     _float("scatter", 5, "mag", "stat.stdev;phot.mag;em.opt.I", "Root mean square of the points about the fit"),
     _float("noise", 5, "mag", "stat.error;phot.mag;em.opt.I", "Median error of one point as the survey states it"),
-    *_measured("depth1", 4, "mag", "src.var.amplitude;em.opt.I", "Depth of the deeper minimum of the fit below maximum light"),
-    *_measured("depth2", 4, "mag", "src.var.amplitude;em.opt.I", "Depth of the other minimum of the fit below maximum light"),
+    *_measured(
+        "depth1", 4, "mag", "src.var.amplitude;em.opt.I", "Depth of the deeper minimum of the fit below maximum light"
+    ),
+    *_measured(
+        "depth2", 4, "mag", "src.var.amplitude;em.opt.I", "Depth of the other minimum of the fit below maximum light"
+    ),
     *_measured("depth_difference", 4, "mag", "src.var.amplitude;arith.diff", "depth1 - depth2, errors correlated"),
     *_measured("phase_secondary", 5, "", "src.var", "Phase of the other minimum, the deeper one being at phase 0"),
-    *_measured("oconnell", 4, "mag", "phot.mag;arith.diff;em.opt.I", "Maximum at phase 0.25 minus maximum at phase 0.75"),
+    *_measured(
+        "oconnell", 4, "mag", "phot.mag;arith.diff;em.opt.I", "Maximum at phase 0.25 minus maximum at phase 0.75"
+    ),
     *_measured("a1", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 1, of the flux over its maximum"),
     *_measured("a2", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 2, of the flux over its maximum"),
     *_measured("a4", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 4, of the flux over its maximum"),

@@ -13,8 +13,8 @@ from astropy.io.votable import from_table
 from astropy.io.votable import tree as votable_tree
 from astropy.table import MaskedColumn, QTable, Table
 
-from cbminer.catalogue.schema import COLUMNS
 from cbminer.catalogue.mrt import machine_readable_table
+from cbminer.catalogue.schema import COLUMNS
 from cbminer.columns import label_column, values
 
 __all__ = ["FORMATS", "CatalogueTitle", "plain_table", "write_catalogue"]
@@ -106,8 +106,8 @@ def plain_table(table: QTable) -> Table:
             data = values(table, spec.name, spec.unit)
             column = MaskedColumn(data, mask=np.isnan(data), unit=spec.unit or None, format=spec.format)
         elif spec.kind == "text":
-            data = label_column(table, spec.name)
-            column = MaskedColumn(data, mask=data == "")
+            labels = label_column(table, spec.name)
+            column = MaskedColumn(labels, mask=labels == "")
         else:
             column = MaskedColumn(table[spec.name])
         column.description = spec.description
@@ -152,9 +152,7 @@ def _write_votable(table: Table, path: Path, title: CatalogueTitle) -> None:
     standard = {"version_1_4_or_later": True, "version": "1.4"}
     resource.coordinate_systems.append(votable_tree.CooSys(ID="icrs", system="ICRS", epoch="J2000.0"))
     resource.time_systems.append(
-        votable_tree.TimeSys(
-            ID="hjd", timeorigin=0.0, timescale="UTC", refposition="HELIOCENTER", config=standard
-        )
+        votable_tree.TimeSys(ID="hjd", timeorigin=0.0, timescale="UTC", refposition="HELIOCENTER", config=standard)
     )
     for name, text in title.lines:
         resource.infos.append(votable_tree.Info(name=name, value=text))

@@ -61,9 +61,7 @@ class CleanedLightCurves:
     reasons: npt.NDArray[np.int64]
 
 
-def clean(
-    curves: PackedLightCurves, phase: FloatArray, *, settings: CleaningSettings
-) -> CleanedLightCurves:
+def clean(curves: PackedLightCurves, phase: FloatArray, *, settings: CleaningSettings) -> CleanedLightCurves:
     """Drop points that are no measurements of the star.
 
     Parameters
@@ -108,10 +106,8 @@ def _static_reasons(curves: PackedLightCurves, settings: CleaningSettings) -> np
     return reason
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _mark_duplicates(
-    time: FloatArray, offsets: npt.NDArray[np.int64], reason: npt.NDArray[np.int64]
-) -> None:
+@numba.njit(cache=True, nogil=True)
+def _mark_duplicates(time: FloatArray, offsets: npt.NDArray[np.int64], reason: npt.NDArray[np.int64]) -> None:
     """Mark all but the first good point of an epoch."""
     for star in range(len(offsets) - 1):
         first, last = offsets[star], offsets[star + 1]
@@ -126,7 +122,7 @@ def _mark_duplicates(
                 previous = point
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _isolated(
     mag: FloatArray,
     mag_err: FloatArray,

@@ -9,10 +9,8 @@ from cbminer.columns import FloatArray
 __all__ = ["fold", "sort_by_phase", "widest_phase_gap"]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def fold(
-    time: FloatArray, offsets: npt.NDArray[np.int64], period: FloatArray, epoch: FloatArray
-) -> FloatArray:
+@numba.njit(cache=True, nogil=True)
+def fold(time: FloatArray, offsets: npt.NDArray[np.int64], period: FloatArray, epoch: FloatArray) -> FloatArray:
     """Fold packed light curves.
 
     Parameters
@@ -37,7 +35,7 @@ def fold(
     return phase
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def sort_by_phase(phase: FloatArray, offsets: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Order of the points of every star by phase.
 
@@ -61,7 +59,7 @@ def sort_by_phase(phase: FloatArray, offsets: npt.NDArray[np.int64]) -> npt.NDAr
     return order
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def widest_phase_gap(phase: FloatArray, offsets: npt.NDArray[np.int64]) -> FloatArray:
     """Widest interval of phase without a point, across phase 0 too.
 

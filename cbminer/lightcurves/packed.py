@@ -68,9 +68,7 @@ class PackedLightCurves:
         """
         kept_before = np.concatenate(([0], np.cumsum(keep)))
         offsets = kept_before[self.offsets].astype(np.int64)
-        return PackedLightCurves(
-            self.stars, offsets, self.time[keep], self.mag[keep], self.mag_err[keep]
-        )
+        return PackedLightCurves(self.stars, offsets, self.time[keep], self.mag[keep], self.mag_err[keep])
 
 
 def pack_light_curves(stars: Sequence[str], curves: Sequence[LightCurve]) -> PackedLightCurves:

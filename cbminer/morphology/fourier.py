@@ -30,9 +30,7 @@ class FourierSettings(SettingsModel):
 
     order_min: int = Field(default=4, ge=4, le=HARMONICS_MAX, description="lowest order of the harmonic fit")
     order_max: int = Field(default=10, ge=4, le=HARMONICS_MAX, description="highest order of the harmonic fit")
-    min_points: int = Field(
-        default=40, ge=20, description="with fewer points a star has no shape and stays undecided"
-    )
+    min_points: int = Field(default=40, ge=20, description="with fewer points a star has no shape and stays undecided")
     points_per_term: float = Field(
         default=3.0, ge=1.5, description="points that each term of the fit asks for; limits the order"
     )
@@ -129,9 +127,7 @@ class _Extremum:
     phase_gradient: FloatArray
 
 
-def measure_shapes(
-    curves: PackedLightCurves, phase: FloatArray, *, settings: FourierSettings
-) -> LightCurveShapes:
+def measure_shapes(curves: PackedLightCurves, phase: FloatArray, *, settings: FourierSettings) -> LightCurveShapes:
     """Fit folded light curves and measure their shapes.
 
     Parameters
@@ -164,9 +160,7 @@ def measure_shapes(
     # A fit whose flux touches zero describes no star.
     fitted = np.flatnonzero((order > 0) & (_lowest_flux(coefficients) > 0))
     scale = np.maximum(1.0, chi2 / np.maximum(n_points - 2 * order - 1, 1))
-    fits = _Fits(
-        order[fitted], coefficients[fitted], (covariance * scale[:, None, None])[fitted]
-    )
+    fits = _Fits(order[fitted], coefficients[fitted], (covariance * scale[:, None, None])[fitted])
     figures = _figures(fits)
     columns = {name: _scatter_to(fitted, data, len(curves)) for name, data in figures.items()}
     unfitted = np.setdiff1d(np.arange(len(curves)), fitted)
@@ -235,11 +229,14 @@ def _residual_mag(flux: FloatArray, model: FloatArray) -> FloatArray:
 def _root_mean_square(data: FloatArray, star: npt.NDArray[np.int64], n_stars: int) -> FloatArray:
     count = np.bincount(star, minlength=n_stars)
     total = np.bincount(star, weights=data**2, minlength=n_stars)
-    return np.sqrt(np.divide(total, count, out=np.full(n_stars, np.nan), where=count > 0))
+    mean_square = np.divide(total, count, out=np.full(n_stars, np.nan), where=count > 0)
+    root: FloatArray = np.sqrt(mean_square)
+    return root
 
 
 def _lowest_flux(coefficients: FloatArray) -> FloatArray:
-    return np.min(coefficients @ harmonic_basis(_GRID).T, axis=1, initial=np.inf)
+    lowest: FloatArray = np.min(coefficients @ harmonic_basis(_GRID).T, axis=1, initial=np.inf)
+    return lowest
 
 
 def _scatter_to(index: npt.NDArray[np.int64], data: FloatArray, n_stars: int) -> FloatArray:
@@ -299,7 +296,8 @@ def _choose(condition: npt.NDArray[np.bool_], one: _Extremum, other: _Extremum) 
 
 def _error(fits: _Fits, gradient: FloatArray) -> FloatArray:
     variance = np.einsum("ni,nij,nj->n", gradient, fits.covariance, gradient)
-    return np.sqrt(np.maximum(variance, 0.0))
+    error: FloatArray = np.sqrt(np.maximum(variance, 0.0))
+    return error
 
 
 def _magnitude_differences(

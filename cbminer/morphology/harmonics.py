@@ -40,7 +40,7 @@ def harmonic_basis(phase: FloatArray, derivative: int = 0) -> FloatArray:
     return basis
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def fit_harmonics(
     phase: FloatArray,
     flux: FloatArray,
@@ -95,10 +95,8 @@ def fit_harmonics(
     return order, coefficients, covariance, chi2
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _design(
-    phase: FloatArray, flux: FloatArray, flux_err: FloatArray, order: int
-) -> tuple[FloatArray, FloatArray]:
+@numba.njit(cache=True, nogil=True)
+def _design(phase: FloatArray, flux: FloatArray, flux_err: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
     n_points = len(phase)
     # Column after column, so that the reflections below run along memory.
     matrix = np.empty((2 * order + 1, n_points))
@@ -112,7 +110,7 @@ def _design(
     return matrix, data
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _householder(matrix: FloatArray, data: FloatArray) -> None:
     """Reduce the matrix (stored by columns) to triangular form in place, and turn the data with it."""
     n_columns, n_points = matrix.shape
@@ -131,7 +129,7 @@ def _householder(matrix: FloatArray, data: FloatArray) -> None:
         _reflect(data[k:], vector, scale)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _reflect(column: FloatArray, vector: FloatArray, scale: float) -> None:
     projection = 0.0
     for i in range(len(vector)):
@@ -141,7 +139,7 @@ def _reflect(column: FloatArray, vector: FloatArray, scale: float) -> None:
         column[i] -= projection * vector[i]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _lowest_bic(data: FloatArray, order_min: int, order_max: int) -> tuple[int, float]:
     n_points = len(data)
     best_order, best_chi2, best_bic = 0, 0.0, np.inf
@@ -154,7 +152,7 @@ def _lowest_bic(data: FloatArray, order_min: int, order_max: int) -> tuple[int, 
     return best_order, best_chi2
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _solve(
     matrix: FloatArray,
     data: FloatArray,

@@ -50,7 +50,7 @@ class MorphologyTable:
     n_out_of_range: int
 
     def look_up(self, stars: npt.NDArray[np.str_]) -> FloatArray:
-        """c of stars, NaN where the table has none.
+        """C of stars, NaN where the table has none.
 
         Parameters
         ----------

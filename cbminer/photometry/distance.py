@@ -20,9 +20,7 @@ class DiscPlane(SettingsModel):
     ra: Degrees = Field(description="right ascension of the centre")
     dec: Degrees = Field(description="declination of the centre")
     inclination: Degrees = Field(description="inclination of the plane; 0 is face on")
-    position_angle: Degrees = Field(
-        description="position angle of the line of nodes, from north over east"
-    )
+    position_angle: Degrees = Field(description="position angle of the line of nodes, from north over east")
 
 
 class DistanceSettings(SettingsModel):

@@ -28,7 +28,7 @@ class ExtinctionSettings(SettingsModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if abs(self.A_V_per_E_VI - self.A_I_per_E_VI - 1.0) > 1e-6:  # noqa: PLR2004 - rounding only
+        if abs(self.A_V_per_E_VI - self.A_I_per_E_VI - 1.0) > 1e-6:
             msg = "A_V_per_E_VI - A_I_per_E_VI must be 1, since A_V - A_I = E(V-I)"
             raise ValueError(msg)
         return self

@@ -199,7 +199,7 @@ def _read_image(path: Path) -> ImageMap | None:
     try:
         with fits.open(path) as hdus:
             for hdu in hdus:
-                if hdu.is_image and hdu.data is not None and hdu.data.ndim == 2:  # noqa: PLR2004
+                if hdu.is_image and hdu.data is not None and hdu.data.ndim == 2:
                     wcs = _celestial(hdu.header)
                     if wcs.has_celestial:
                         return ImageMap(wcs, np.asarray(hdu.data, dtype=float))
@@ -213,7 +213,7 @@ def _read_image(path: Path) -> ImageMap | None:
 
 
 def _celestial(header: Any) -> Any:
-    import warnings  # noqa: PLC0415 - only here
+    import warnings
 
     with warnings.catch_warnings():
         # A header that astropy repairs, such as an old date keyword, is still a map.
@@ -236,9 +236,7 @@ def _read_cells(path: Path, settings: ReddeningSettings) -> TableMap:
     if not good.any():
         msg = f"{_WHAT} {path} has no cell with a position and a value"
         raise InputFormatError(msg)
-    return TableMap(
-        positions[0][good], positions[1][good], data[good], errors[good], settings.max_separation
-    )
+    return TableMap(positions[0][good], positions[1][good], data[good], errors[good], settings.max_separation)
 
 
 def _required(table: Table, names: tuple[str, ...], chosen: str | None, setting: str, path: Path) -> str:

@@ -26,7 +26,7 @@ __all__ = [
     "save_figure",
 ]
 
-_STYLE: dict[str, Any] = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.labelsize": 11.0,
@@ -106,7 +106,9 @@ class FoldedCurve:
 def _figure(width: float, height: float, *, survey: str) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     if survey == "mock":
-        figure.supxlabel("mock survey: simulated stars, not observations", fontsize=8, color=_VERMILION, x=0.99, ha="right")
+        figure.supxlabel(
+            "mock survey: simulated stars, not observations", fontsize=8, color=_VERMILION, x=0.99, ha="right"
+        )
     return figure
 
 
@@ -150,7 +152,9 @@ def colour_magnitude_diagram(judged: QTable, region: MainSequenceRegion) -> Figu
 
 
 def _points(axes: Any, x: FloatArray, y: FloatArray, colour: str, label: str, size: float) -> None:
-    axes.scatter(x, y, s=size, c=colour, label=f"{label} ({np.count_nonzero(~np.isnan(x + y)):,})", lw=0, rasterized=True)
+    axes.scatter(
+        x, y, s=size, c=colour, label=f"{label} ({np.count_nonzero(~np.isnan(x + y)):,})", lw=0, rasterized=True
+    )
 
 
 def _outside(colour: FloatArray, magnitude: FloatArray) -> str | None:
@@ -179,9 +183,7 @@ def _draw_region(axes: Any, region: MainSequenceRegion) -> None:
     left = _COLOURS_SHOWN[0]
     height = region.M_V_faint - region.M_V_bright
     axes.add_patch(
-        Rectangle(
-            (left, region.M_V_bright), region.VI0_max - left, height, fill=False, ec=_BLACK, lw=1.3, zorder=3
-        )
+        Rectangle((left, region.M_V_bright), region.VI0_max - left, height, fill=False, ec=_BLACK, lw=1.3, zorder=3)
     )
     axes.plot(
         [region.VI0_ceiling] * 2,
@@ -229,7 +231,9 @@ def period_luminosity_diagram(judged: QTable, band: RelationBand) -> Figure:
         log_period = _log_period(stars)
         limits = _period_limits(log_period)
         for axes, name in ((top, "M_V"), (bottom, "plc_residual")):
-            axes.scatter(log_period, values(stars, name, "mag"), s=5, c=_GREY, lw=0, rasterized=True, label="main-sequence box")
+            axes.scatter(
+                log_period, values(stars, name, "mag"), s=5, c=_GREY, lw=0, rasterized=True, label="main-sequence box"
+            )
             _coloured_candidates(figure, axes, chosen, name, bar=axes is top)
         _draw_relation(top, band, chosen, limits)
         _draw_band(bottom, band, limits)
@@ -301,13 +305,15 @@ def _draw_band(axes: Any, band: RelationBand, limits: tuple[float, float]) -> No
     axes.axhline(0.0, color=_BLUE, lw=1)
 
 
-def cutflow_diagram(cutflow: QTable) -> Figure:
+def cutflow_diagram(cutflow: QTable, *, survey: str) -> Figure:
     """Stars left after every cut.
 
     Parameters
     ----------
     cutflow : `~astropy.table.QTable`
         Columns cut, n_in, n_out, n_failed, n_undecided, a row a cut.
+    survey : str
+        Name of the survey.
 
     Returns
     -------
@@ -315,7 +321,7 @@ def cutflow_diagram(cutflow: QTable) -> Figure:
         The figure.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+        figure = _figure(7.0, 4.2, survey=survey)
         axes = figure.add_subplot()
         first = int(cutflow["n_in"][0]) if len(cutflow) else 0
         names = ["catalogue", *(str(name) for name in cutflow["cut"])]
@@ -371,7 +377,7 @@ def period_histogram(judged: QTable, *, in_box: npt.NDArray[np.bool_], period_ma
         )
         for label, mask, style in groups:
             data = log_period[mask & ~np.isnan(log_period)]
-            axes.hist(np.clip(data, bins[0], bins[-1] - 1e-9), bins=bins, label=f"{label} ({len(data):,})", **style)
+            axes.hist(np.clip(data, bins[0], bins[-1] - 1e-9), bins=list(bins), label=f"{label} ({len(data):,})", **style)
         axes.axvline(np.log10(period_max), color=_BLACK, ls="--", lw=1, label=f"P = {period_max:g} d")
         axes.set_yscale("symlog", linthresh=1.0)
         axes.set_ylim(bottom=0)
@@ -420,7 +426,7 @@ def _atlas_page(curves: Sequence[FoldedCurve], survey: str) -> Figure:
 def _draw_curve(axes: Any, curve: FoldedCurve) -> None:
     # The cycle is drawn from -0.25 to 1.25, so that both minima stand whole.
     phase = np.concatenate([curve.phase - 1.0, curve.phase, curve.phase + 1.0])
-    shown = (phase >= -0.25) & (phase <= 1.25)  # noqa: PLR2004
+    shown = (phase >= -0.25) & (phase <= 1.25)
     mag, error = np.tile(curve.mag, 3)[shown], np.tile(curve.mag_err, 3)[shown]
     axes.errorbar(
         phase[shown], mag, yerr=error, fmt=".", ms=2, color="0.35", ecolor="0.8", elinewidth=0.5, rasterized=True

@@ -10,6 +10,7 @@ from astropy.table import QTable, Table, vstack
 
 from cbminer.catalogue.writers import CatalogueTitle, write_catalogue
 from cbminer.columns import label_column, values
+from cbminer.morphology.fourier import shape_model
 from cbminer.pipeline import CloudSelection, Selection, candidate_curves
 from cbminer.provenance import InputFile, Provenance, hash_files, write_provenance
 from cbminer.report.figures import (
@@ -23,7 +24,6 @@ from cbminer.report.figures import (
     period_luminosity_diagram,
     save_figure,
 )
-from cbminer.morphology.fourier import shape_model
 from cbminer.selection.plc_table import main_sequence_sample
 from cbminer.settings import settings_to_toml
 from cbminer.survey.textfile import SetAside
@@ -93,9 +93,7 @@ def _write_catalogues(folder: Path, selection: Selection) -> None:
 
 
 def _set_aside_table(selection: Selection) -> Table:
-    items: list[tuple[str, SetAside]] = [
-        (cloud.galaxy, item) for cloud in selection.clouds for item in cloud.set_aside
-    ]
+    items: list[tuple[str, SetAside]] = [(cloud.galaxy, item) for cloud in selection.clouds for item in cloud.set_aside]
     names = ("galaxy", "file", "line", "star", "reason", "text")
     rows = [(galaxy, *asdict(item).values()) for galaxy, item in items]
     return Table(rows=rows, names=names) if rows else Table(names=names, dtype=("U3", "U9", "i8", "U9", "U9", "U9"))
@@ -103,9 +101,7 @@ def _set_aside_table(selection: Selection) -> Table:
 
 def _provenance(selection: Selection, command: str) -> Provenance:
     clouds = selection.clouds
-    inputs: list[InputFile] = [
-        hash_files(name, paths) for cloud in clouds for name, paths in cloud.inputs
-    ]
+    inputs: list[InputFile] = [hash_files(name, paths) for cloud in clouds for name, paths in cloud.inputs]
     for path, name in (
         (selection.settings.reddening.map, "reddening map"),
         (selection.settings.morphology_table.table, "morphology table"),
@@ -147,7 +143,7 @@ def _write_figures(folder: Path, selection: Selection) -> None:
         judged = stars[label_column(stars, "galaxy") == cloud.galaxy]
         band = _band(cloud, selection)
         save_figure(period_luminosity_diagram(judged, band), folder / f"period_luminosity_{cloud.galaxy}")
-        save_figure(cutflow_diagram(cloud.cutflow), folder / f"cutflow_{cloud.galaxy}")
+        save_figure(cutflow_diagram(cloud.cutflow, survey=selection.survey), folder / f"cutflow_{cloud.galaxy}")
     for page, atlas in enumerate(atlas_pages(_folded_curves(selection), survey=selection.survey), start=1):
         save_figure(atlas, folder / f"atlas_{page:02d}", formats=("png",))
 

@@ -82,7 +82,9 @@ def _relation_line(cloud: CloudSelection) -> str:
     relation = cloud.relation
     residuals = cloud.residuals
     chosen = residuals[(residuals["mode"] == relation.mode) & (residuals["type"] == "C")]
-    text = f"{cloud.galaxy}  PLC {relation.mode}: M_V = {relation.a:.2f} log P {relation.b:+.2f} (V-I)_0 {relation.c:+.2f}"
+    text = (
+        f"{cloud.galaxy}  PLC {relation.mode}: M_V = {relation.a:.2f} log P {relation.b:+.2f} (V-I)_0 {relation.c:+.2f}"
+    )
     if len(chosen) == 0 or int(chosen["n_stars"][0]) == 0:
         return text
     median = values(chosen, "median_residual", "mag")[0]

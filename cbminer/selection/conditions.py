@@ -75,7 +75,8 @@ class Condition:
             return f"{self.quantity} is not known (limit {self.relation} {limit:.4g}{unit})"
         margin = self.margin[index]
         side = "inside by" if self.passed[index] else "outside by"
-        return f"{self.quantity} = {value:.4g}{unit}, limit {self.relation} {limit:.4g}{unit}, {side} {abs(margin):.3g}{unit}"
+        found = f"{self.quantity} = {value:.4g}{unit}, limit {self.relation} {limit:.4g}{unit}"
+        return f"{found}, {side} {abs(margin):.3g}{unit}"
 
 
 @dataclass(frozen=True)
@@ -183,12 +184,14 @@ class Verdict:
     @property
     def passed(self) -> Mask:
         """Where every condition holds."""
-        return np.all([condition.passed for condition in self.conditions], axis=0)
+        passed: Mask = np.all([condition.passed for condition in self.conditions], axis=0)
+        return passed
 
     @property
     def failed(self) -> Mask:
         """Where a condition is known not to hold."""
-        return np.any([item.known & ~item.passed for item in self.conditions], axis=0)
+        failed: Mask = np.any([item.known & ~item.passed for item in self.conditions], axis=0)
+        return failed
 
     @property
     def undecided(self) -> Mask:

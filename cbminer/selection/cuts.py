@@ -120,9 +120,7 @@ class RequiredDataCut(Cut):
     def conditions(self, stars: QTable) -> list[AnyCondition]:
         """Evaluate which numbers every star has; see `Cut.conditions`."""
         unit = {"V_mag": "mag", "I_mag": "mag", "period": "d", "T0": "d"}
-        return [
-            Presence(name, ~np.isnan(values(stars, name, unit[name])), f"no {name}") for name in self.require
-        ]
+        return [Presence(name, ~np.isnan(values(stars, name, unit[name])), f"no {name}") for name in self.require]
 
 
 class MainSequenceCut(Cut):
@@ -212,9 +210,7 @@ class EqualDepthsCut(Cut):
         n_stars = len(stars)
         significance = depth / np.where(e_depth > 0, e_depth, np.nan)
         return [
-            Condition(
-                "depth1/e_depth1", significance, ">=", np.full(n_stars, self.min_significance), "no variation"
-            ),
+            Condition("depth1/e_depth1", significance, ">=", np.full(n_stars, self.min_significance), "no variation"),
             Condition("depth1", depth, "<=", np.full(n_stars, self.depth1_max), "minimum too deep", "mag"),
             Condition("|depth_difference|", difference, "<=", limit, "unequal minima", "mag"),
         ]
@@ -234,9 +230,7 @@ class SmoothShapeCut(Cut):
     excess_scatter_max: float = Field(
         default=0.15, gt=0, description="largest scatter beyond the noise over depth1; spotted and Be stars have more"
     )
-    n_sigma: float = Field(
-        default=3.0, ge=0, description="limits of asymmetry and phase are at least this many errors"
-    )
+    n_sigma: float = Field(default=3.0, ge=0, description="limits of asymmetry and phase are at least this many errors")
 
     def conditions(self, stars: QTable) -> list[AnyCondition]:
         """Evaluate the shape; see `Cut.conditions`."""
@@ -249,9 +243,7 @@ class SmoothShapeCut(Cut):
             Condition("W", values(stars, "W"), ">=", np.full(n_stars, self.W_min), "W too low: not rounded enough"),
             Condition("asymmetry", values(stars, "asymmetry"), "<=", asymmetry_limit, "asymmetric light curve"),
             Condition("|phase_secondary - 0.5|", offset, "<=", phase_limit, "minima not half a period apart"),
-            Condition(
-                "excess_scatter", values(stars, "excess_scatter"), "<=", excess_limit, "scatter about the fit"
-            ),
+            Condition("excess_scatter", values(stars, "excess_scatter"), "<=", excess_limit, "scatter about the fit"),
         ]
 
     def _at_least(self, limit: float, error: FloatArray) -> FloatArray:

@@ -16,7 +16,16 @@ from cbminer.columns import FloatArray
 from cbminer.errors import RelationError
 from cbminer.quantities import Magnitudes, SettingsModel
 
-__all__ = ["DERIVED", "PLCMode", "PLCRelation", "PLCSettings", "PLCStars", "Residuals", "fit_relation", "relation_residuals"]
+__all__ = [
+    "DERIVED",
+    "PLCMode",
+    "PLCRelation",
+    "PLCSettings",
+    "PLCStars",
+    "Residuals",
+    "fit_relation",
+    "relation_residuals",
+]
 
 PLCMode = Literal["derived", "coefficients", "refit"]
 # 3 sigma of a bivariate normal distribution: chi-square of two degrees of freedom at 0.9973.
@@ -213,7 +222,7 @@ def fit_relation(stars: PLCStars, *, min_stars: int = 20) -> PLCRelation:
     n_all = len(sample.M_V)
     if n_all < min_stars:
         msg = (
-            f'the refit of the period-luminosity-colour relation needs {min_stars} type C stars in the main-sequence '
+            f"the refit of the period-luminosity-colour relation needs {min_stars} type C stars in the main-sequence "
             f'box, found {n_all}: use mode = "derived" or "coefficients" under [selection.plc]'
         )
         raise RelationError(msg)
@@ -229,17 +238,13 @@ def fit_relation(stars: PLCStars, *, min_stars: int = 20) -> PLCRelation:
     a, b, c, scatter = parameters[0], parameters[1], parameters[2], np.exp(parameters[3])
     n_used = int(np.count_nonzero(used))
     e_a, e_b, e_c = (float(error) for error in errors[:3])
-    return PLCRelation(
-        float(a), float(b), float(c), float(scatter), "refit", n_used, n_all - n_used, e_a, e_b, e_c
-    )
+    return PLCRelation(float(a), float(b), float(c), float(scatter), "refit", n_used, n_all - n_used, e_a, e_b, e_c)
 
 
 def _start(stars: PLCStars) -> FloatArray:
     colour_slope, colour_zero = np.polyfit(stars.log_period, stars.VI0, 1)
     residual = stars.M_V - DERIVED.a * stars.log_period - DERIVED.b * stars.VI0
-    return np.array(
-        [DERIVED.a, DERIVED.b, np.median(residual), np.log(0.3), colour_zero, colour_slope, np.log(0.05)]
-    )
+    return np.array([DERIVED.a, DERIVED.b, np.median(residual), np.log(0.3), colour_zero, colour_slope, np.log(0.05)])
 
 
 def _moments(stars: PLCStars, parameters: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -33,9 +33,7 @@ def main_sequence_sample(stars: QTable, settings: SelectionSettings) -> npt.NDAr
     `~numpy.ndarray`
         Mask of the stars.
     """
-    mask: npt.NDArray[np.bool_] = (
-        settings.main_sequence.apply(stars).passed & settings.period.apply(stars).passed
-    )
+    mask: npt.NDArray[np.bool_] = settings.main_sequence.apply(stars).passed & settings.period.apply(stars).passed
     return mask
 
 
@@ -54,7 +52,8 @@ def contact_sample(stars: QTable, settings: SelectionSettings) -> npt.NDArray[np
     `~numpy.ndarray`
         Mask of the stars.
     """
-    return main_sequence_sample(stars, settings) & (label_column(stars, "type") == "C")
+    mask: npt.NDArray[np.bool_] = main_sequence_sample(stars, settings) & (label_column(stars, "type") == "C")
+    return mask
 
 
 def resolve_relation(stars: QTable, settings: SelectionSettings) -> PLCRelation:
@@ -124,9 +123,7 @@ def _refit(stars: QTable, settings: SelectionSettings) -> PLCRelation:
     return fit_relation(sample, min_stars=settings.plc.refit_min_stars)
 
 
-def tabulate_residuals(
-    stars: QTable, relations: Sequence[PLCRelation], settings: SelectionSettings
-) -> QTable:
+def tabulate_residuals(stars: QTable, relations: Sequence[PLCRelation], settings: SelectionSettings) -> QTable:
     """Residuals of the stars of one Cloud about relations, by type.
 
     Parameters

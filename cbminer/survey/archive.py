@@ -47,9 +47,7 @@ class Archive(Protocol):
     def catalogue_folder(self, galaxy: str) -> Path:
         """Folder with the catalogue files of a Cloud, fetched if need be."""
 
-    def prepare_light_curves(
-        self, galaxy: str, stars: Iterable[str], *, advance: Advance | None = None
-    ) -> None:
+    def prepare_light_curves(self, galaxy: str, stars: Iterable[str], *, advance: Advance | None = None) -> None:
         """Make the I light curves of the stars available."""
 
     def light_curve_path(self, galaxy: str, star: str) -> Path | None:
@@ -109,9 +107,7 @@ class LocalArchive:
         msg = f"{self.root} holds no {name}/ecl/ident.dat: --archive takes a folder in OGLE's layout"
         raise ArchiveError(msg)
 
-    def prepare_light_curves(
-        self, galaxy: str, stars: Iterable[str], *, advance: Advance | None = None
-    ) -> None:
+    def prepare_light_curves(self, galaxy: str, stars: Iterable[str], *, advance: Advance | None = None) -> None:
         """Do nothing: the light curves are where they are."""
 
     def light_curve_path(self, galaxy: str, star: str) -> Path | None:
@@ -227,9 +223,7 @@ class RemoteArchive:
                     raise ArchiveError(msg)
         return folder
 
-    def prepare_light_curves(
-        self, galaxy: str, stars: Iterable[str], *, advance: Advance | None = None
-    ) -> None:
+    def prepare_light_curves(self, galaxy: str, stars: Iterable[str], *, advance: Advance | None = None) -> None:
         """Fetch the I light curves of the stars that are not in the cache yet.
 
         Parameters

@@ -75,9 +75,7 @@ class _BuiltStar:
     n_points: dict[Band, int]
 
 
-def build_mock_archive(
-    folder: Path, clouds: Sequence[MockCloud], *, settings: MockSettings, seed: int
-) -> Path:
+def build_mock_archive(folder: Path, clouds: Sequence[MockCloud], *, settings: MockSettings, seed: int) -> Path:
     """Write a mock survey, or find it written already.
 
     The archive appears whole or not at all: it is built next to its place and moved there at the end.
@@ -145,9 +143,7 @@ def _is_built(folder: Path, marker: str) -> bool:
     if path.is_file():
         return path.read_text(encoding="utf-8", errors="replace") == marker
     if not folder.is_dir() or any(folder.iterdir()):
-        msg = (
-            f"{folder} holds no mock survey (no {MOCK_MARKER}) and is left alone: choose a place with --cache"
-        )
+        msg = f"{folder} holds no mock survey (no {MOCK_MARKER}) and is left alone: choose a place with --cache"
         raise ArchiveError(msg)
     return False
 

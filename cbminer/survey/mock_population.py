@@ -62,17 +62,11 @@ class MockMixture(SettingsModel):
     contact: float = Field(
         default=0.18, ge=0, description="contact binaries, a tenth of them late-type foreground stars"
     )
-    near_contact: float = Field(
-        default=0.13, ge=0, description="both stars at 0.85 to 1 of their Roche lobes"
-    )
+    near_contact: float = Field(default=0.13, ge=0, description="both stars at 0.85 to 1 of their Roche lobes")
     semi_detached: float = Field(default=0.15, ge=0, description="evolved secondary that fills its lobe")
-    detached: float = Field(
-        default=0.30, ge=0, description="main-sequence pairs up to 100 d, eccentric when wide"
-    )
+    detached: float = Field(default=0.30, ge=0, description="main-sequence pairs up to 100 d, eccentric when wide")
     ellipsoidal: float = Field(default=0.10, ge=0, description="no eclipses; half of them red giants")
-    pulsator_double_period: float = Field(
-        default=0.06, ge=0, description="pulsators listed at twice their period"
-    )
+    pulsator_double_period: float = Field(default=0.06, ge=0, description="pulsators listed at twice their period")
     spotted: float = Field(default=0.04, ge=0, description="changing asymmetric waves of spots, hot and cool")
     be_like: float = Field(default=0.04, ge=0, description="irregular hot stars with a spurious period")
 
@@ -89,28 +83,14 @@ class MockSettings(SettingsModel):
 
     n_lmc: int = Field(default=2000, ge=1, le=99999, description="stars in the LMC")
     n_smc: int = Field(default=600, ge=1, le=99999, description="stars in the SMC")
-    seasons: int = Field(
-        default=5, ge=1, le=12, description="observing seasons of eight months, from 2010 on"
-    )
-    brightest_I: Magnitudes = Field(  # noqa: N815
-        default=13.0, description="brighter stars are left out: saturated in OGLE-IV"
-    )
-    faintest_I: Magnitudes = Field(  # noqa: N815
-        default=20.5, description="fainter stars are left out: too noisy to be found"
-    )
+    seasons: int = Field(default=5, ge=1, le=12, description="observing seasons of eight months, from 2010 on")
+    brightest_I: Magnitudes = Field(default=13.0, description="brighter stars are left out: saturated in OGLE-IV")
+    faintest_I: Magnitudes = Field(default=20.5, description="fainter stars are left out: too noisy to be found")
     smallest_amplitude: Magnitudes = Field(default=0.03, description="stars that vary less in I are left out")
-    without_V: float = Field(  # noqa: N815
-        default=0.05, ge=0, le=1, description="share of stars without V magnitude"
-    )
-    without_T0: float = Field(  # noqa: N815
-        default=0.01, ge=0, le=1, description="share of stars without epoch of minimum"
-    )
-    without_light_curve: float = Field(
-        default=0.01, ge=0, le=1, description="share of stars without light-curve file"
-    )
-    short_light_curve: float = Field(
-        default=0.05, ge=0, le=1, description="share of stars with 20 to 60 points in I"
-    )
+    without_V: float = Field(default=0.05, ge=0, le=1, description="share of stars without V magnitude")
+    without_T0: float = Field(default=0.01, ge=0, le=1, description="share of stars without epoch of minimum")
+    without_light_curve: float = Field(default=0.01, ge=0, le=1, description="share of stars without light-curve file")
+    short_light_curve: float = Field(default=0.05, ge=0, le=1, description="share of stars with 20 to 60 points in I")
     wrong_period: float = Field(
         default=0.04,
         ge=0,
@@ -141,8 +121,8 @@ class MockCloud:
     n_stars: int
     distance_modulus: float
     depth_scatter: float
-    mean_E_VI: float  # noqa: N815 - the field's name
-    scatter_E_VI: float  # noqa: N815
+    mean_E_VI: float
+    scatter_E_VI: float
 
 
 @dataclass(frozen=True)
@@ -331,9 +311,7 @@ def _draw_sight(cloud: MockCloud, settings: MockSettings, rng: np.random.Generat
     raise SettingsError(msg)
 
 
-def _look_at(
-    kind: str, system: MockSystem, figures: ShapeFigures, cloud: MockCloud, rng: np.random.Generator
-) -> Sight:
+def _look_at(kind: str, system: MockSystem, figures: ShapeFigures, cloud: MockCloud, rng: np.random.Generator) -> Sight:
     modulus = cloud.distance_modulus + float(rng.normal()) * cloud.depth_scatter
     reddening = _reddening(cloud, rng)
     if system.foreground:
@@ -352,9 +330,7 @@ def _reddening(cloud: MockCloud, rng: np.random.Generator) -> float:
     return reddening
 
 
-def _catalogue_row(
-    sight: Sight, epoch: float, settings: MockSettings, rng: np.random.Generator
-) -> CatalogueRow:
+def _catalogue_row(sight: Sight, epoch: float, settings: MockSettings, rng: np.random.Generator) -> CatalogueRow:
     """Write down a star as a catalogue does: with errors, gaps and a label."""
     figures, period = sight.figures, sight.system.period
     label = _label(sight, rng)
@@ -397,9 +373,7 @@ def _period_factor(kind: str, settings: MockSettings, rng: np.random.Generator) 
     return factor if wrong and kind in _CLOSE_KINDS else 1.0
 
 
-def _listed_depths(
-    label: str, factor: float, figures: ShapeFigures, rng: np.random.Generator
-) -> tuple[float, float]:
+def _listed_depths(label: str, factor: float, figures: ShapeFigures, rng: np.random.Generator) -> tuple[float, float]:
     """Depths with the error of a template fit; ellipsoidal variables have none, half a period only one."""
     depths = np.array([figures.depth1, figures.depth2]) * (1.0 + 0.03 * rng.normal(size=2))
     if label == "ELL":
@@ -414,7 +388,7 @@ def _remark(sight: Sight, factor: float, rng: np.random.Generator) -> str:
     chance = rng.random()
     possible = [
         (factor != 1.0, "uncertain period", 0.3),
-        (sight.system.eccentricity > 0.1, "eccentric orbit", 0.5),  # noqa: PLR2004
+        (sight.system.eccentricity > 0.1, "eccentric orbit", 0.5),
         (sight.kind in {"spotted", "be_like"}, "variable amplitude", 0.3),
         (True, "possible blend", 0.01),
     ]

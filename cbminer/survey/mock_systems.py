@@ -312,9 +312,7 @@ def _draw_spotted(rng: np.random.Generator) -> MockSystem:
     teff = float(rng.uniform(3800.0, 9500.0))
     # Foreground stars from late to A type, a rough main sequence and up to two magnitudes above it.
     i_mag = 6.2 - 0.75 * (teff - 3800.0) / 1000.0 - rng.uniform(0.0, 2.0)
-    return MockSystem(
-        shape, period, float(i_mag), _cool_colour(teff), true_period=period, teff_1=teff, foreground=True
-    )
+    return MockSystem(shape, period, float(i_mag), _cool_colour(teff), true_period=period, teff_1=teff, foreground=True)
 
 
 def _draw_be_like(rng: np.random.Generator) -> MockSystem:

@@ -27,6 +27,7 @@ from cbminer.survey.textfile import (
     parse_lines,
     read_text_file,
 )
+import itertools
 
 __all__ = [
     "CATALOGUE_FILES",
@@ -205,16 +206,12 @@ def read_catalogue(folder: Path, galaxy: str, *, strict: bool = False) -> Catalo
 def _read_identities(path: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, _Identity]:
     file = _open(path)
     _refuse_empty(file)
-    parsed = parse_lines(
-        file, lambda line: _parse_identity(line, galaxy), layout="OGLE's ident.dat", strict=strict
-    )
+    parsed = parse_lines(file, lambda line: _parse_identity(line, galaxy), layout="OGLE's ident.dat", strict=strict)
     stars = [identity.star for identity in parsed.rows]
     return _without_duplicates(path.name, file, parsed, stars, ledger)
 
 
-def _read_parameters(
-    folder: Path, galaxy: str, ledger: _Ledger, *, strict: bool
-) -> dict[str, _Parameters]:
+def _read_parameters(folder: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, _Parameters]:
     """Read ecl.dat and ell.dat; a star in both keeps its row of ecl.dat."""
     merged: dict[str, _Parameters] = {}
     for name in ("ecl.dat", "ell.dat"):
@@ -225,9 +222,7 @@ def _read_parameters(
         file = _open(path)
         if name in REQUIRED_FILES:
             _refuse_empty(file)
-        parsed = parse_lines(
-            file, lambda line: _parse_parameters(line, galaxy), layout=f"OGLE's {name}", strict=strict
-        )
+        parsed = parse_lines(file, lambda line: _parse_parameters(line, galaxy), layout=f"OGLE's {name}", strict=strict)
         rows = _without_duplicates(name, file, parsed, [row.star for row in parsed.rows], ledger)
         twice = [
             SetAside(name, 0, star, "expected the star in one of ecl.dat and ell.dat, found it in both", "")
@@ -299,13 +294,13 @@ def _parse_identity(line: Line, galaxy: str) -> _Identity:
         identity = _identity(head, galaxy)
     except BadLineError as error:
         words = text.split(maxsplit=4)
-        if len(words) < 4:  # noqa: PLR2004 - star, type, right ascension, declination
+        if len(words) < 4:
             raise
         try:
             identity = _identity(words[:4], galaxy)
         except BadLineError:
             raise error from None
-        other = words[4].strip() if len(words) > 4 else ""  # noqa: PLR2004
+        other = words[4].strip() if len(words) > 4 else ""
         return _Identity(identity.star, identity.kind, identity.ra, identity.dec, other_id=other)
     cross = [_label(text[first:last]) for first, last in ((49, 65), (66, 81), (82, 97), (98, 150))]
     return _Identity(identity.star, identity.kind, identity.ra, identity.dec, *cross)
@@ -337,7 +332,7 @@ def _check_star(star: str, galaxy: str) -> None:
 
 def _right_ascension(text: str) -> float:
     match = _RA.match(text)
-    if match is None or int(match[1]) > 23 or int(match[2]) > 59 or float(match[3]) >= 60:  # noqa: PLR2004
+    if match is None or int(match[1]) > 23 or int(match[2]) > 59 or float(match[3]) >= 60:
         msg = f"bytes 25-35: expected a right ascension HH:MM:SS.ss, found {text!r}"
         raise BadLineError(msg)
     return 15.0 * (int(match[1]) + int(match[2]) / 60 + float(match[3]) / 3600)
@@ -347,10 +342,10 @@ def _declination(text: str) -> float:
     match = _DEC.match(text)
     degrees = (
         int(match[2]) + int(match[3]) / 60 + float(match[4]) / 3600
-        if match and int(match[3]) < 60 and float(match[4]) < 60  # noqa: PLR2004
+        if match and int(match[3]) < 60 and float(match[4]) < 60
         else math.inf
     )
-    if match is None or degrees > 90:  # noqa: PLR2004
+    if match is None or degrees > 90:
         msg = f"bytes 37-47: expected a declination sDD:MM:SS.s, found {text!r}"
         raise BadLineError(msg)
     return -degrees if match[1] == "-" else degrees
@@ -401,9 +396,7 @@ def _parse_parameters(line: Line, galaxy: str) -> _Parameters:
 
 def _fields_by_bytes(text: str) -> list[str]:
     covered = [(0, 18), *((spec.first - 1, spec.last) for spec in _PARAMETER_FIELDS)]
-    between = "".join(
-        text[end:start] for (_, end), (start, _) in zip(covered, covered[1:], strict=False)
-    )
+    between = "".join(text[end:start] for (_, end), (start, _) in itertools.pairwise(covered))
     end = covered[-1][1]
     if between.strip() or text[end:].strip():
         msg = f"expected 7 columns at their bytes, found {len(text.split())} words at others"

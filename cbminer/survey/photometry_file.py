@@ -94,7 +94,7 @@ def _read_at_once(file: TextFile) -> FloatArray | None:
         return None
     # Lines of two and of four words would shift all numbers between them into other columns.
     in_place = np.all(np.isfinite(points)) and np.all(points[:, 0] > np.abs(points[:, 1]))
-    return points if in_place and np.all(np.abs(points[:, 1:]) < 100) else None  # noqa: PLR2004
+    return points if in_place and np.all(np.abs(points[:, 1:]) < 100) else None
 
 
 def _parse_point(line: Line) -> tuple[float, float, float]:

@@ -207,7 +207,9 @@ def parse_lines(
             rows.append(outcome)
     bad.sort(key=lambda item: item.line)
     if bad and strict:
-        msg = f"{file.path}, line {bad[0].line}: {bad[0].reason}. Mend the line, or read without --strict to set it aside"
+        msg = (
+            f"{file.path}, line {bad[0].line}: {bad[0].reason}. Mend the line, or read without --strict to set it aside"
+        )
         raise InputFormatError(msg)
     if len(bad) > _WRONG_FILE * (len(bad) + len(rows)):
         msg = (
@@ -218,9 +220,7 @@ def parse_lines(
     return ParsedLines(lines, rows, bad)
 
 
-def _outcomes(
-    file: TextFile, parse: Callable[[Line], Row]
-) -> Iterator[tuple[Line, Row | BadLineError]]:
+def _outcomes(file: TextFile, parse: Callable[[Line], Row]) -> Iterator[tuple[Line, Row | BadLineError]]:
     """Yield each line with its row, or with the error that it raised."""
     last = file.lines[-1] if file.lines else None
     for line in file.lines:
@@ -239,7 +239,7 @@ def _refuse_cut_line(file: TextFile) -> None:
 
     A file that a download cut off in the middle of a number still parses, with a wrong number.
     """
-    if len(file.lines) < 2:  # noqa: PLR2004 - nothing to compare a single line with
+    if len(file.lines) < 2:
         return
     before, last = file.lines[-2].text.split(), file.lines[-1].text.split()
     fewer = len(last) < len(before)
