@@ -17,6 +17,16 @@ PROVENANCE_FILE = "provenance.json"
 _PACKAGES = ("cbminer", "numpy", "scipy", "astropy", "numba", "matplotlib", "pydantic", "httpx")
 
 
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
 @dataclass(frozen=True)
 class InputFile:
     """A file that was read, or a group of files hashed together."""
@@ -66,16 +76,6 @@ class Provenance:
     counts: dict[str, dict[str, int]]
     inputs: list[InputFile]
     versions: dict[str, str] = field(default_factory=_versions)
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed as a package"
-    return found
 
 
 def hash_files(name: str, paths: Iterable[Path]) -> InputFile:

@@ -69,7 +69,7 @@ def test_malformed_line_is_set_aside_with_its_place(write_archive):
 
 def test_strict_makes_a_malformed_line_fatal(write_archive):
     folder = write_archive([ident_line(star) for star in STARS], [*(ecl_line(star) for star in STARS[:4]), "rubbish"])
-    with pytest.raises(InputFormatError, match=r"ecl.dat, line 5: .* expected .*--strict"):
+    with pytest.raises(InputFormatError, match=r"ecl.dat, line 5: expected .*--strict"):
         read_catalogue(folder, "LMC", strict=True)
 
 

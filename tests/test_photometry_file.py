@@ -63,7 +63,7 @@ def test_magic_magnitudes_are_counted_and_left_out(tmp_path):
         (b"\x00" * 40, "binary file"),
         (b"name,value\na,1\nb,2\n", "do not have the layout of an OGLE light curve"),
         (b"\xff\xfe1\xfa\n", "plain text"),
-        (b"55000.1 16.1 0.01\n55001.1 16.2 0.01\n", "expected times? as HJD"),
+        (b"55000.1 16.1 0.01\n55001.1 16.2 0.01\n", "expected a time as HJD"),
     ],
 )
 def test_file_that_is_no_light_curve_is_refused(tmp_path, content, message):

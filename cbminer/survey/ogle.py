@@ -290,6 +290,10 @@ def _parse_identity(line: Line, galaxy: str) -> _Identity:
     """Parse a row of ident.dat by its bytes or, where a release shifted its columns, by its words."""
     text = line.text
     try:
+        # A shifted row would lose a digit of its star to the next column.
+        if (text[18:20] + text[23:24] + text[35:36] + text[47:49]).strip():
+            msg = "expected 4 columns at their bytes, found words across them"
+            raise BadLineError(msg)
         head = [text[0:18].strip(), text[20:23].strip(), text[24:35].strip(), text[36:47].strip()]
         identity = _identity(head, galaxy)
     except BadLineError as error:

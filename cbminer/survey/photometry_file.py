@@ -77,24 +77,23 @@ def read_light_curve(path: Path, *, strict: bool = False) -> LightCurve:
         parsed = parse_lines(file, _parse_point, layout=_LAYOUT, strict=strict)
         points = np.array(parsed.rows, dtype=float).reshape(-1, _N_COLUMNS)
         set_aside = parsed.set_aside
-    return _light_curve(path, points, set_aside)
+    return _light_curve(points, set_aside)
 
 
 def _read_at_once(file: TextFile) -> FloatArray | None:
     """Read a clean file in one call; None where any line needs a closer look."""
     if file.undecoded or not file.ends_cleanly:
         return None
-    words = [word for line in file.lines for word in line.text.split()]
-    n_lines = len(file.lines)
-    if len(words) != _N_COLUMNS * n_lines:
+    words = [line.text.split() for line in file.lines]
+    if any(len(word) != _N_COLUMNS for word in words):
         return None
     try:
-        points = np.array(words, dtype=float).reshape(n_lines, _N_COLUMNS)
+        points = np.array(words, dtype=float)
     except ValueError:
         return None
-    # Lines of two and of four words would shift all numbers between them into other columns.
-    in_place = np.all(np.isfinite(points)) and np.all(points[:, 0] > np.abs(points[:, 1]))
-    return points if in_place and np.all(np.abs(points[:, 1:]) < 100) else None
+    times = full_hjd(points[:, 0])
+    in_range = np.all(np.isfinite(points)) and np.all((times >= _HJD_RANGE[0]) & (times <= _HJD_RANGE[1]))
+    return points if in_range else None
 
 
 def _parse_point(line: Line) -> tuple[float, float, float]:
@@ -113,16 +112,10 @@ def _parse_point(line: Line) -> tuple[float, float, float]:
     return time, mag, mag_err
 
 
-def _light_curve(path: Path, points: FloatArray, set_aside: list[SetAside]) -> LightCurve:
-    time = np.asarray(full_hjd(points[:, 0]), dtype=float)
-    outside = ~((time >= _HJD_RANGE[0]) & (time <= _HJD_RANGE[1]))
-    if outside.any():
-        first = points[np.argmax(outside), 0]
-        msg = f"{path}: expected times as HJD or HJD-2450000, found {first:.5f}. Convert them"
-        raise InputFormatError(msg)
+def _light_curve(points: FloatArray, set_aside: list[SetAside]) -> LightCurve:
     known = (points[:, 1] > _MAGNITUDE_RANGE[0]) & (points[:, 1] < _MAGNITUDE_RANGE[1])
     return LightCurve(
-        time[known],
+        np.asarray(full_hjd(points[known, 0]), dtype=float),
         points[known, 1].astype(np.float32),
         points[known, 2].astype(np.float32),
         int(np.count_nonzero(~known)),
