@@ -1,9 +1,13 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
 """Sessions for developers: lint and tests."""
 
 import nox
 
-nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "tests"]
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
 
 
 @nox.session
@@ -20,3 +24,7 @@ def tests(session: nox.Session) -> None:
     """Run the tests."""
     session.install("-e", ".[dev]")
     session.run("pytest", *session.posargs)
+
+
+if __name__ == "__main__":
+    nox.main()

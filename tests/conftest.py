@@ -35,7 +35,9 @@ def ident_line(star="OGLE-LMC-ECL-00001", kind="C", ra="05:20:00.00", dec="-69:3
     return f"{star:<18s}  {kind:<3s} {ra:<11s} {dec:<11s}  {cross:<101s}".rstrip()
 
 
-def ecl_line(star="OGLE-LMC-ECL-00001", i="16.000", v="15.900", p="0.9000000", t0="2455000.5000", d1="0.400", d2="0.390"):
+def ecl_line(
+    star="OGLE-LMC-ECL-00001", i="16.000", v="15.900", p="0.9000000", t0="2455000.5000", d1="0.400", d2="0.390"
+):
     return f"{star:<18s}  {i:>6s} {v:>6s} {p:>12s}  {t0:>12s} {d1:>6s} {d2:>5s}"
 
 
@@ -46,7 +48,11 @@ def write_archive(tmp_path):
     def write(ident, ecl, **files):
         folder = tmp_path / "ocvs" / "lmc" / "ecl"
         folder.mkdir(parents=True, exist_ok=True)
-        contents = {"ident.dat": ident, "ecl.dat": ecl, **{name.replace("_", "."): data for name, data in files.items()}}
+        contents = {
+            "ident.dat": ident,
+            "ecl.dat": ecl,
+            **{name.replace("_", "."): data for name, data in files.items()},
+        }
         for name, data in contents.items():
             text = "\n".join(data) + "\n" if isinstance(data, list) else data
             (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())

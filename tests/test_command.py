@@ -27,9 +27,24 @@ def run(mock_archive, tmp_path_factory):
 
 def test_all_products_are_there(run):
     names = {path.name for path in run.iterdir()}
-    assert {*PRODUCTS, "cutflow.ecsv", "plc_residuals.ecsv", "set_aside.ecsv", "settings.toml", "provenance.json", "figures"} <= names
+    assert {
+        *PRODUCTS,
+        "cutflow.ecsv",
+        "plc_residuals.ecsv",
+        "set_aside.ecsv",
+        "settings.toml",
+        "provenance.json",
+        "figures",
+    } <= names
     figures = {path.stem for path in (run / "figures").glob("*.png")}
-    assert {"colour_magnitude", "period_luminosity_LMC", "period_luminosity_SMC", "cutflow_LMC", "period_histogram", "atlas_01"} <= figures
+    assert {
+        "colour_magnitude",
+        "period_luminosity_LMC",
+        "period_luminosity_SMC",
+        "cutflow_LMC",
+        "period_histogram",
+        "atlas_01",
+    } <= figures
 
 
 def test_every_format_holds_the_same_numbers(run):
@@ -41,11 +56,15 @@ def test_every_format_holds_the_same_numbers(run):
             assert table.colnames == reference.colnames, suffix
             for name in reference.colnames:
                 if reference[name].dtype.kind == "f":
-                    expected, found = (np.ma.filled(np.ma.asarray(t[name], dtype=float), np.nan) for t in (reference, table))
+                    expected, found = (
+                        np.ma.filled(np.ma.asarray(t[name], dtype=float), np.nan) for t in (reference, table)
+                    )
                     np.testing.assert_array_equal(found, expected, err_msg=f"{suffix} {name}")
                     assert str(table[name].unit) == str(reference[name].unit), (suffix, name)
                 elif reference[name].dtype.kind in "ib":
-                    assert [int(x) for x in np.ma.filled(table[name], 0)] == [int(x) for x in np.ma.filled(reference[name], 0)]
+                    assert [int(x) for x in np.ma.filled(table[name], 0)] == [
+                        int(x) for x in np.ma.filled(reference[name], 0)
+                    ]
                 else:
                     texts = [["" if np.ma.is_masked(x) else str(x) for x in t[name]] for t in (reference, table)]
                     assert texts[0] == texts[1], (suffix, name)
@@ -62,7 +81,12 @@ def test_votable_is_valid_and_described(run):
 
 def test_fits_passes_fitsverify(run):
     try:
-        done = subprocess.run(["fitsverify", "-q", str(run / "judged.fits"), str(run / "candidates.fits")], capture_output=True, text=True, check=False)  # noqa: S607
+        done = subprocess.run(
+            ["fitsverify", "-q", str(run / "judged.fits"), str(run / "candidates.fits")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     except FileNotFoundError:
         pytest.skip("fitsverify is not installed")
     assert done.returncode == 0, done.stdout
@@ -112,7 +136,14 @@ def test_explain_gives_every_number_and_its_distance_from_the_limit(run, capsys)
     assert main(["explain", chosen.lower(), "--run", str(run)]) == 0
     text = capsys.readouterr().out
     assert "candidate, rank" in text
-    for word in ("type: passes", "main sequence: passes", "equal depths: passes", "inside by", "C_UNKNOWN", "simulated star"):
+    for word in (
+        "type: passes",
+        "main sequence: passes",
+        "equal depths: passes",
+        "inside by",
+        "C_UNKNOWN",
+        "simulated star",
+    ):
         assert word in text
     out_star = judged[~np.asarray(judged["selected"])][0]
     assert main(["explain", str(out_star["id"]), "--run", str(run)]) == 0
@@ -125,11 +156,16 @@ def test_explain_of_an_unknown_star_names_the_nearest(run, capsys):
 
 
 def test_explain_of_a_star_that_was_set_aside(write_archive, tmp_path, capsys):
-    folder = write_archive([ident_line(), ident_line("OGLE-LMC-ECL-00002"), "OGLE-LMC-ECL-00003  ZZ  05:20:00.00 -69:30:00.0"], [ecl_line()])
+    folder = write_archive(
+        [ident_line(), ident_line("OGLE-LMC-ECL-00002"), "OGLE-LMC-ECL-00003  ZZ  05:20:00.00 -69:30:00.0"],
+        [ecl_line()],
+    )
     assert main(["select", "--galaxy", "LMC", "--archive", str(folder), "--out", str(tmp_path / "r")]) == 0
     capsys.readouterr()
     assert main(["explain", "OGLE-LMC-ECL-00003", "--run", str(tmp_path / "r")]) == 0
-    assert "ident.dat, line 3: bytes 21-23: expected a type out of C, NC, ELL, CV, found 'ZZ'" in capsys.readouterr().out
+    assert (
+        "ident.dat, line 3: bytes 21-23: expected a type out of C, NC, ELL, CV, found 'ZZ'" in capsys.readouterr().out
+    )
 
 
 def test_missing_phot_folder_is_said_and_stars_stay_undecided(write_archive, tmp_path, capsys):
@@ -164,7 +200,10 @@ def test_folder_of_somebody_else_is_never_overwritten(mock_archive, tmp_path, ca
 
 def test_unwritable_output_folder_is_said_before_the_work(mock_archive, tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    assert main(["select", "--galaxy", "SMC", "--archive", str(mock_archive), "--out", str(tmp_path / "file" / "out")]) == 1
+    assert (
+        main(["select", "--galaxy", "SMC", "--archive", str(mock_archive), "--out", str(tmp_path / "file" / "out")])
+        == 1
+    )
     assert "cannot be written" in capsys.readouterr().err
 
 
@@ -181,9 +220,18 @@ def test_interrupt_leaves_nothing(mock_archive, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[selection.period]\nperiod_maximum = 3\n", "line 2: selection.period.period_maximum: unknown key; known here: name, on_undecided, period_max"),
-        ('seed = 1\n[selection.period]\nperiod_max = "3 pc"\n', "line 3: selection.period.period_max: '3 pc' cannot be converted to d"),
-        ("[selection.period]\nperiod_max = 3\n", "line 2: selection.period.period_max: 3 has no unit: write it as a string with a unit"),
+        (
+            "[selection.period]\nperiod_maximum = 3\n",
+            "line 2: selection.period.period_maximum: unknown key; known here: name, on_undecided, period_max",
+        ),
+        (
+            'seed = 1\n[selection.period]\nperiod_max = "3 pc"\n',
+            "line 3: selection.period.period_max: '3 pc' cannot be converted to d",
+        ),
+        (
+            "[selection.period]\nperiod_max = 3\n",
+            "line 2: selection.period.period_max: 3 has no unit: write it as a string with a unit",
+        ),
         ("[selection.plc]\nmode = 'coefficients'\n", "needs a, b and c"),
         ("[cloud.LMC.distance]\nmodulus = '18 mag'\n", "line 2: cloud.LMC.distance.modulus: unknown key"),
         ("seed = \n", "is not valid TOML"),
@@ -221,7 +269,10 @@ def test_usage_errors_and_version(capsys):
 def test_unreachable_archive_names_the_two_ways_out(tmp_path, capsys):
     out = tmp_path / "run"
     url = "http://127.0.0.1:9/OCVS/"
-    assert main(["select", "--galaxy", "LMC", "--archive", url, "--cache", str(tmp_path / "cache"), "--out", str(out)]) == 1
+    assert (
+        main(["select", "--galaxy", "LMC", "--archive", url, "--cache", str(tmp_path / "cache"), "--out", str(out)])
+        == 1
+    )
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     for word in (url, "cannot be reached", "--archive PATH", "--survey mock"):
@@ -234,14 +285,32 @@ def test_published_c_decides_where_a_table_gives_it(mock_archive, run, tmp_path,
     first, second = (str(star) for star in candidates["id"][:2])
     (table := tmp_path / "c.csv").write_text(f"ID,morph\n{first},0.55\n{second},0.85\n{second},0.10\n")
     out = tmp_path / "out"
-    assert main(["select", "--galaxy", "both", "--archive", str(mock_archive), "--morph", str(table), "--out", str(out)]) == 0
+    assert (
+        main(["select", "--galaxy", "both", "--archive", str(mock_archive), "--morph", str(table), "--out", str(out)])
+        == 0
+    )
     judged = Table.read(out / "judged.ecsv", format="ascii.ecsv")
     judged.add_index("id")
     assert judged.loc[first]["rejected_by"] == "morphology c: c too low"
     assert bool(judged.loc[second]["selected"])
     capsys.readouterr()
     table.write_text("ID,morph\nnobody,0.5\n")
-    assert main(["select", "--galaxy", "LMC", "--archive", str(mock_archive), "--morph", str(table), "--out", str(tmp_path / "x")]) == 1
+    assert (
+        main(
+            [
+                "select",
+                "--galaxy",
+                "LMC",
+                "--archive",
+                str(mock_archive),
+                "--morph",
+                str(table),
+                "--out",
+                str(tmp_path / "x"),
+            ]
+        )
+        == 1
+    )
     assert "has no star of this catalogue" in capsys.readouterr().err
 
 
@@ -258,7 +327,9 @@ def test_real_archive_classes(shared_data, tmp_path):
     passed = {
         str(row["id"]): (row["failed"] & shape_bits) == 0 and (row["undecided"] & shape_bits) == 0 for row in judged
     }
-    rate = {kind: np.mean([passed[star] for star, label in classes.items() if label == kind]) for kind in ("EA", "EB", "EW")}
+    rate = {
+        kind: np.mean([passed[star] for star, label in classes.items() if label == kind]) for kind in ("EA", "EB", "EW")
+    }
     assert rate["EA"] == 0
     assert rate["EB"] <= 0.10
     assert rate["EW"] >= 0.25

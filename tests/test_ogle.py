@@ -18,7 +18,9 @@ STARS = [f"OGLE-LMC-ECL-{n:05d}" for n in range(1, 6)]
 
 def test_every_field_is_read_from_its_bytes(write_archive):
     cross = f"{'LMC553.12.345':<16s} {'LMC100.1 12345':<15s} {'LMC_SC1 77':<15s} HV 2274"
-    folder = write_archive([ident_line(cross=cross)], [ecl_line()], remarks_txt=["OGLE-LMC-ECL-00001  variable amplitude"])
+    folder = write_archive(
+        [ident_line(cross=cross)], [ecl_line()], remarks_txt=["OGLE-LMC-ECL-00001  variable amplitude"]
+    )
     stars = read_catalogue(folder, "LMC").stars
     assert stars["RAJ2000"][0].to_value("deg") == pytest.approx(80.0)
     assert stars["DEJ2000"][0].to_value("deg") == pytest.approx(-69.5)
@@ -74,7 +76,11 @@ def test_strict_makes_a_malformed_line_fatal(write_archive):
 
 
 def test_every_line_of_every_file_is_accounted_for(write_archive):
-    ident = [*(ident_line(star) for star in STARS), ident_line(STARS[0]), "OGLE-LMC-ECL-00009  XX  05:20:00.00 -69:30:00.0"]
+    ident = [
+        *(ident_line(star) for star in STARS),
+        ident_line(STARS[0]),
+        "OGLE-LMC-ECL-00009  XX  05:20:00.00 -69:30:00.0",
+    ]
     ecl = [*(ecl_line(star) for star in STARS[:4]), ecl_line(STARS[1], i="15.000"), ecl_line("OGLE-LMC-ECL-77777")]
     counts = (reading := read_catalogue(write_archive(ident, ecl, ell_dat=[ecl_line(STARS[0])]), "LMC")).counts
     for name in ("ident.dat", "ecl.dat", "ell.dat"):
@@ -122,7 +128,9 @@ def test_file_of_another_kind_is_refused(write_archive, content, message):
 
 def test_single_line_of_another_encoding_is_set_aside(write_archive):
     lines = [ident_line(star).encode() for star in STARS]
-    reading = read_catalogue(write_archive(b"\n".join([*lines, b"OGLE-LMC-ECL-00007 \xe9"]) + b"\n", [ecl_line()]), "LMC")
+    reading = read_catalogue(
+        write_archive(b"\n".join([*lines, b"OGLE-LMC-ECL-00007 \xe9"]) + b"\n", [ecl_line()]), "LMC"
+    )
     assert len(reading.stars) == 5
     assert "byte 0xe9" in reading.set_aside[0].reason
 
@@ -140,9 +148,7 @@ def test_missing_file_is_named(tmp_path):
 
 @given(
     st.lists(
-        st.tuples(
-            st.floats(12, 21), st.one_of(st.none(), st.floats(12, 21)), st.floats(0.1, 900), st.floats(0, 1.5)
-        ),
+        st.tuples(st.floats(12, 21), st.one_of(st.none(), st.floats(12, 21)), st.floats(0.1, 900), st.floats(0, 1.5)),
         min_size=1,
         max_size=20,
     )

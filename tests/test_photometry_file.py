@@ -29,7 +29,9 @@ def test_offset_times_become_full_dates(tmp_path):
     assert curve.time[0] == pytest.approx(2455000.12345, abs=1e-6)
 
 
-@pytest.mark.parametrize("bad", ["2455003.1 16.1\n", "2455003.1 16.1 0.01 3\n", "2455003.1 abc 0.01\n", "57003.5 16.1 0.01\n"])
+@pytest.mark.parametrize(
+    "bad", ["2455003.1 16.1\n", "2455003.1 16.1 0.01 3\n", "2455003.1 abc 0.01\n", "57003.5 16.1 0.01\n"]
+)
 def test_malformed_line_is_set_aside(tmp_path, bad):
     curve = read_light_curve(write(tmp_path, GOOD + bad))
     assert len(curve) == 3

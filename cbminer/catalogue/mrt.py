@@ -100,7 +100,16 @@ def _byte_by_byte(fields: list[_Field]) -> Iterator[str]:
         unit = field.spec.unit or "---"
         head = f"{place} {field.format:<6s} {unit:<6s} {field.spec.name:<18s} "
         explanation = f"{'? ' if field.has_null else ''}{field.spec.description}"
-        wrapped = textwrap.wrap(explanation, _WIDTH - len(head)) or [""]
+        wrapped = _wrap(explanation, _WIDTH - len(head))
         yield head + wrapped[0]
         yield from (" " * len(head) + line for line in wrapped[1:])
         first = last + 2
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    """Wrap a text so that no line but the first begins with a digit, which readers take for the next column."""
+    for narrower in range(width, width // 2, -1):
+        lines = textwrap.wrap(text, narrower)
+        if not any(line[0].isdigit() for line in lines[1:]):
+            return lines
+    return [text]

@@ -137,6 +137,7 @@ def _write_fits(table: Table, path: Path, title: CatalogueTitle) -> None:
         hdu.header[f"TCOMM{index}"] = spec.description
         hdu.header[f"TUCD{index}"] = spec.ucd
     primary = fits.PrimaryHDU()
+    primary.header["LONGSTRN"] = "OGIP 1.0"
     for name, text in title.lines:
         primary.header[name.upper()[:8]] = text
     for part in (primary, hdu):

@@ -377,7 +377,9 @@ def period_histogram(judged: QTable, *, in_box: npt.NDArray[np.bool_], period_ma
         )
         for label, mask, style in groups:
             data = log_period[mask & ~np.isnan(log_period)]
-            axes.hist(np.clip(data, bins[0], bins[-1] - 1e-9), bins=list(bins), label=f"{label} ({len(data):,})", **style)
+            axes.hist(
+                np.clip(data, bins[0], bins[-1] - 1e-9), bins=list(bins), label=f"{label} ({len(data):,})", **style
+            )
         axes.axvline(np.log10(period_max), color=_BLACK, ls="--", lw=1, label=f"P = {period_max:g} d")
         axes.set_yscale("symlog", linthresh=1.0)
         axes.set_ylim(bottom=0)

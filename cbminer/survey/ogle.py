@@ -4,6 +4,7 @@ The layouts are those of the README files of ``OCVS/lmc/ecl`` and ``OCVS/smc/ecl
 421; Glowacki et al. 2025). Bytes are counted from 1 and both ends are included.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Iterable
@@ -27,7 +28,6 @@ from cbminer.survey.textfile import (
     parse_lines,
     read_text_file,
 )
-import itertools
 
 __all__ = [
     "CATALOGUE_FILES",
