@@ -1,12 +1,14 @@
 """Shapes of light curves: the figures of PHOEBE, errors with coverage, and hard cases."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
 from cbminer.lightcurves.cleaning import CleaningSettings, Reason, clean
@@ -167,3 +169,24 @@ def test_cleaning_counts_every_point_and_spares_eclipses():
     assert np.count_nonzero(cleaned.curves.mag > 16.5) == np.count_nonzero(
         narrow_eclipse((time - 2455000.3) / PERIOD % 1)[np.delete(np.arange(500), [10, 20, 30, 40, 50, 61])] > 0
     )
+
+
+def shape_of_fluxes(fluxes):
+    mag = -2.5 * np.log10(np.asarray(fluxes) / np.max(fluxes))
+    phases = np.arange(-20, 121) / 100
+    return PchipInterpolator(phases, np.concatenate([mag[80:], mag, mag[:21]]))
+
+
+def test_sharp_and_flat_minima_of_phoebe_are_measured():
+    """Central and total eclipses have more harmonics than the fit; their depths are known to 0.02 mag, W to 0.002."""
+    curves = json.loads((Path(__file__).parent / "data" / "phoebe_curves.json").read_text())["curves"]
+    wanted = [shape_of_fluxes(fluxes) for fluxes in curves.values()]
+    shapes = measure(observe(wanted))
+    dense = np.arange(8000) / 8000
+    for index, shape in enumerate(wanted):
+        flux = 10 ** (-0.4 * shape(dense))
+        a2, a4 = (2 * np.mean(flux * np.cos(2 * np.pi * k * dense)) for k in (2, 4))
+        depths = sorted([float(shape(0.0)), float(shape(0.5))], reverse=True)
+        assert shapes.depth1[index] == pytest.approx(depths[0], abs=0.02)
+        assert shapes.depth2[index] == pytest.approx(depths[1], abs=0.02)
+        assert shapes.W[index] == pytest.approx(a4 - a2 * (0.125 - a2), abs=0.002)

@@ -23,6 +23,10 @@ _GRID = np.arange(1000) / 1000.0
 _REFINEMENTS = 4
 # Window about phase 0.5 in which the other minimum is sought.
 _SECONDARY = (0.3, 0.7)
+# Half width in phase of the bottom of a minimum, points it must have, and significance of a correction there.
+_BOTTOM = 0.06
+_BOTTOM_POINTS = 15
+_BOTTOM_SIGMA = 3.0
 
 
 class FourierSettings(SettingsModel):
@@ -163,6 +167,11 @@ def measure_shapes(curves: PackedLightCurves, phase: FloatArray, *, settings: Fo
     fits = _Fits(order[fitted], coefficients[fitted], (covariance * scale[:, None, None])[fitted])
     figures = _figures(fits)
     columns = {name: _scatter_to(fitted, data, len(curves)) for name, data in figures.items()}
+    residual = _residual_mag(flux, model)
+    for index in fitted:
+        points = curves.points_of(int(index))
+        errors = curves.mag_err[points].astype(np.float64)
+        _sharpen(columns, int(index), phase[points], residual[points], errors)
     unfitted = np.setdiff1d(np.arange(len(curves)), fitted)
     scatter[unfitted] = np.nan
     order[unfitted] = 0
@@ -237,6 +246,45 @@ def _root_mean_square(data: FloatArray, star: npt.NDArray[np.int64], n_stars: in
 def _lowest_flux(coefficients: FloatArray) -> FloatArray:
     lowest: FloatArray = np.min(coefficients @ harmonic_basis(_GRID).T, axis=1, initial=np.inf)
     return lowest
+
+
+def _sharpen(
+    columns: dict[str, FloatArray], star: int, phase: FloatArray, residual: FloatArray, error: FloatArray
+) -> None:
+    """Correct the depths of one star where its minima are sharper or flatter than the harmonics can follow."""
+    centres = columns["phase_zero"][star] + np.array([0.0, columns["phase_secondary"][star]])
+    excess = [_local_excess(phase - centre, residual, error) for centre in centres]
+    for name, (correction, e_correction) in zip(("depth1", "depth2"), excess, strict=True):
+        columns[name][star] += correction
+        columns[f"e_{name}"][star] = np.hypot(columns[f"e_{name}"][star], e_correction)
+    columns["depth_difference"][star] += excess[0][0] - excess[1][0]
+    both = np.hypot(excess[0][1], excess[1][1])
+    columns["e_depth_difference"][star] = np.hypot(columns["e_depth_difference"][star], both)
+
+
+def _local_excess(offset: FloatArray, residual: FloatArray, error: FloatArray) -> tuple[float, float]:
+    """Residual at the bottom of a minimum and its error, zero where it is within 3 sigma of zero.
+
+    Of a parabola in the distance from the minimum, with a cusp like that of a central eclipse, and one in its square,
+    flat like a total eclipse, the better fit counts.
+    """
+    distance = np.abs((offset + 0.5) % 1.0 - 0.5)
+    near = (distance < _BOTTOM) & np.isfinite(residual)
+    if np.count_nonzero(near) < _BOTTOM_POINTS:
+        return 0.0, 0.0
+    x, data = distance[near] / _BOTTOM, residual[near] / error[near]
+    fits = [_intercept(np.stack([np.ones_like(x), x**k, x ** (2 * k)]) / error[near], data) for k in (1, 2)]
+    excess, e_excess, _ = min(fits, key=lambda fit: fit[2])
+    return (excess, e_excess) if abs(excess) > _BOTTOM_SIGMA * e_excess else (0.0, 0.0)
+
+
+def _intercept(design: FloatArray, data: FloatArray) -> tuple[float, float, float]:
+    """First coefficient of a linear fit, its error, and chi-square."""
+    covariance = np.linalg.pinv(design @ design.T)
+    solution = covariance @ (design @ data)
+    chi2 = float(np.sum((data - solution @ design) ** 2))
+    reduced = chi2 / (len(data) - len(design))
+    return float(solution[0]), float(np.sqrt(covariance[0, 0] * max(1.0, reduced))), chi2
 
 
 def _scatter_to(index: npt.NDArray[np.int64], data: FloatArray, n_stars: int) -> FloatArray:
