@@ -13,8 +13,8 @@ from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
 from cbminer.lightcurves.cleaning import CleanedLightCurves, CleaningSettings, Reason, clean
 from cbminer.lightcurves.folding import fold
-from cbminer.lightcurves.packed import pack_light_curves
 from cbminer.morphology.fourier import FourierSettings, LightCurveShapes, measure_shapes
+from cbminer.survey.packed import pack_light_curves
 from cbminer.survey.photometry_file import LightCurve, read_light_curve
 from cbminer.survey.textfile import SetAside
 

@@ -13,8 +13,8 @@ from scipy.optimize import least_squares
 
 from cbminer.lightcurves.cleaning import CleaningSettings, Reason, clean
 from cbminer.lightcurves.folding import fold
-from cbminer.lightcurves.packed import pack_light_curves
 from cbminer.morphology.fourier import FourierSettings, measure_shapes, shape_model
+from cbminer.survey.packed import pack_light_curves
 from cbminer.survey.photometry_file import LightCurve
 
 PERIOD = 0.8

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from cbminer.columns import FloatArray
 from cbminer.lightcurves.folding import sort_by_phase
-from cbminer.lightcurves.packed import PackedLightCurves
 from cbminer.quantities import Magnitudes, SettingsModel
+from cbminer.survey.packed import PackedLightCurves
 
 __all__ = ["CleanedLightCurves", "CleaningSettings", "Reason", "clean"]
 

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from cbminer.columns import FloatArray
 from cbminer.lightcurves.folding import widest_phase_gap
-from cbminer.lightcurves.packed import PackedLightCurves
 from cbminer.morphology.harmonics import HARMONICS_MAX, fit_harmonics, harmonic_basis
 from cbminer.quantities import SettingsModel
+from cbminer.survey.packed import PackedLightCurves
 
 __all__ = ["FourierSettings", "LightCurveShapes", "measure_shapes", "shape_model"]
 

@@ -1,5 +1,6 @@
 """Light-curve files of OGLE: three columns, time, magnitude and error of the magnitude."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,12 +10,16 @@ import numpy.typing as npt
 from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError
 from cbminer.survey.ogle import full_hjd
-from cbminer.survey.textfile import BadLineError, Line, SetAside, TextFile, parse_lines, read_text_file
+from cbminer.survey.textfile import BadLineError, Line, SetAside, parse_lines, split_text
 
-__all__ = ["LightCurve", "read_light_curve"]
+__all__ = ["LightCurve", "parse_light_curve", "read_light_curve"]
 
 _N_COLUMNS = 3
 _LAYOUT = "an OGLE light curve (time, magnitude, error)"
+# Three plain numbers a line and a line end after the last: nothing that could be misread. Possessive, so that a file
+# of another kind is refused in one pass.
+_NUMBER = rb"[ \t]*+[-+]?\d++(?:\.\d*+)?"
+_CLEAN = re.compile(rb"(?:" + _NUMBER + rb"[ \t]" + _NUMBER + rb"[ \t]" + _NUMBER + rb"[ \t]*+\r?\n)++")
 _HJD_RANGE = (2440000.0, 2480000.0)
 # Magnitudes outside these are magic numbers such as 99.999; a plausible error is below one magnitude or so.
 _MAGNITUDE_RANGE = (0.0, 50.0)
@@ -67,32 +72,55 @@ def read_light_curve(path: Path, *, strict: bool = False) -> LightCurve:
     InputFormatError
         If the file is missing, empty or no light curve, or, with `strict`, has a malformed line.
     """
-    file = read_text_file(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        msg = f"{path} cannot be read: {error.strerror}"
+        raise InputFormatError(msg) from error
+    return parse_light_curve(path, data, strict=strict)
+
+
+def parse_light_curve(path: Path, data: bytes, *, strict: bool = False) -> LightCurve:
+    """Parse the bytes of one light curve.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        Name of the file, for messages.
+    data : bytes
+        Its content.
+    strict : bool, optional
+        Whether a malformed line is an error instead of being set aside.
+
+    Returns
+    -------
+    LightCurve
+        Its points in the order of the file.
+
+    Raises
+    ------
+    InputFormatError
+        If it is empty or no light curve, or, with `strict`, has a malformed line.
+    """
+    points = _parse_at_once(data)
+    if points is not None:
+        return _light_curve(points, [])
+    file = split_text(path, data)
     if not file.lines and not file.undecoded:
         msg = f"{path} is empty: expected a point a line; fetch it again"
         raise InputFormatError(msg)
-    points = _read_at_once(file)
-    set_aside: list[SetAside] = []
-    if points is None:
-        parsed = parse_lines(file, _parse_point, layout=_LAYOUT, strict=strict)
-        points = np.array(parsed.rows, dtype=float).reshape(-1, _N_COLUMNS)
-        set_aside = parsed.set_aside
-    return _light_curve(points, set_aside)
+    parsed = parse_lines(file, _parse_point, layout=_LAYOUT, strict=strict)
+    points = np.array(parsed.rows, dtype=float).reshape(-1, _N_COLUMNS)
+    return _light_curve(points, parsed.set_aside)
 
 
-def _read_at_once(file: TextFile) -> FloatArray | None:
-    """Read a clean file in one call; None where any line needs a closer look."""
-    if file.undecoded or not file.ends_cleanly:
+def _parse_at_once(data: bytes) -> FloatArray | None:
+    """Parse a clean file in one call; None where any line needs a closer look."""
+    if _CLEAN.fullmatch(data) is None:
         return None
-    words = [line.text.split() for line in file.lines]
-    if any(len(word) != _N_COLUMNS for word in words):
-        return None
-    try:
-        points = np.array(words, dtype=float)
-    except ValueError:
-        return None
+    points = np.fromstring(data.decode("ascii"), sep=" ").reshape(-1, _N_COLUMNS)
     times = full_hjd(points[:, 0])
-    in_range = np.all(np.isfinite(points)) and np.all((times >= _HJD_RANGE[0]) & (times <= _HJD_RANGE[1]))
+    in_range = np.all((times >= _HJD_RANGE[0]) & (times <= _HJD_RANGE[1]))
     return points if in_range else None
 
 

@@ -11,7 +11,18 @@ from typing import Generic, TypeVar
 
 from cbminer.errors import InputFormatError
 
-__all__ = ["BadLineError", "Line", "ParsedLines", "SetAside", "TextFile", "parse_lines", "read_text_file"]
+__all__ = [
+    "BadLineError",
+    "Line",
+    "ParsedLines",
+    "SetAside",
+    "TextFile",
+    "is_cut_off",
+    "other_kind",
+    "parse_lines",
+    "read_text_file",
+    "split_text",
+]
 
 _SIGNATURES = (
     (b"\x1f\x8b", "is compressed with gzip; unpack it"),
@@ -114,6 +125,31 @@ def read_text_file(path: Path, *, encoding_errors: str = "strict") -> TextFile:
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise InputFormatError(msg) from error
+    return split_text(path, data, encoding_errors=encoding_errors)
+
+
+def split_text(path: Path, data: bytes, *, encoding_errors: str = "strict") -> TextFile:
+    """Split the bytes of a text file into lines.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        Name of the file, for messages.
+    data : bytes
+        Its content.
+    encoding_errors : {"strict", "replace"}, optional
+        Whether a line that is not UTF-8 is set aside, or read with replacement characters.
+
+    Returns
+    -------
+    TextFile
+        Its lines.
+
+    Raises
+    ------
+    InputFormatError
+        If it is not text at all.
+    """
     _refuse_other_kinds(path, data)
     lines: list[Line] = []
     undecoded: list[SetAside] = []
@@ -134,17 +170,52 @@ def read_text_file(path: Path, *, encoding_errors: str = "strict") -> TextFile:
 
 
 def _refuse_other_kinds(path: Path, data: bytes) -> None:
+    what = other_kind(data[:4096])
+    if what:
+        msg = f"{path} {what}"
+        raise InputFormatError(msg)
+
+
+def other_kind(start: bytes) -> str:
+    """Tell what a file is that should be a text table.
+
+    Parameters
+    ----------
+    start : bytes
+        Its first few thousand bytes.
+
+    Returns
+    -------
+    str
+        What it is instead and what to do; empty for text.
+    """
     for signature, what in _SIGNATURES:
-        if data.startswith(signature):
-            msg = f"{path} {what}"
-            raise InputFormatError(msg)
-    start = data[:4096]
+        if start.startswith(signature):
+            return what
     if b"\0" in start:
-        msg = f"{path} is a binary file, not a text table: fetch it again"
-        raise InputFormatError(msg)
+        return "is a binary file, not a text table: fetch it again"
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
-        msg = f"{path} is a web page, not a text table: the server answered with a page; fetch it again"
-        raise InputFormatError(msg)
+        return "is a web page, not a text table: the server answered with a page; fetch it again"
+    return ""
+
+
+def is_cut_off(data: bytes) -> bool:
+    """Tell whether the bytes of a table end in the middle of a line.
+
+    Parameters
+    ----------
+    data : bytes
+        The end of the file, at least its last two lines.
+
+    Returns
+    -------
+    bool
+        True if there is no line end and the last line is shorter than the one before it.
+    """
+    if not data or data.endswith((b"\n", b"\r")):
+        return False
+    lines = data.decode("utf-8", "replace").splitlines()
+    return len(lines) > 1 and _is_shorter(lines[-2], lines[-1])
 
 
 @dataclass(frozen=True)
@@ -241,12 +312,18 @@ def _refuse_cut_line(file: TextFile) -> None:
     """
     if len(file.lines) < 2:
         return
-    before, last = file.lines[-2].text.split(), file.lines[-1].text.split()
-    fewer = len(last) < len(before)
-    cut_number = len(last) == len(before) and _decimals(last[-1]) < _decimals(before[-1])
-    if fewer or cut_number:
+    if _is_shorter(file.lines[-2].text, file.lines[-1].text):
         msg = "expected a whole line, found the file cut off in the middle of it"
         raise BadLineError(msg)
+
+
+def _is_shorter(before: str, last: str) -> bool:
+    """Tell whether a line has fewer words than the one before it, or a last number with fewer decimals."""
+    words_before, words = before.split(), last.split()
+    if not words or not words_before:
+        return False
+    cut_number = len(words) == len(words_before) and _decimals(words[-1]) < _decimals(words_before[-1])
+    return len(words) < len(words_before) or cut_number
 
 
 def _decimals(token: str) -> int:

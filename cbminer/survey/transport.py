@@ -76,11 +76,14 @@ class Remote:
         Entity tag, empty if there is none.
     modified : str
         Time of the last change as an HTTP date, empty if unknown.
+    ranges : bool
+        Whether the server offers parts of the file.
     """
 
     size: int | None = None
     etag: str = ""
     modified: str = ""
+    ranges: bool = False
 
     def agrees(self, other: "Remote") -> bool:
         """Tell whether nothing that both sides know has changed.
@@ -390,7 +393,9 @@ def _remote(response: httpx.Response) -> Remote:
         size = int(match[3]) if match[3].isdigit() else None
     elif response.headers.get("Content-Length", "").isdigit():
         size = int(response.headers["Content-Length"])
-    return Remote(size, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+    headers = response.headers
+    ranges = response.status_code == httpx.codes.PARTIAL_CONTENT or headers.get("Accept-Ranges", "").lower() == "bytes"
+    return Remote(size, headers.get("ETag", ""), headers.get("Last-Modified", ""), ranges)
 
 
 def _body(response: httpx.Response) -> Iterator[bytes]:
