@@ -55,8 +55,8 @@ class Entry:
 
 
 _COLUMNS = tuple(field.name for field in fields(Entry))
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM files"
-_INSERT = f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM files"  # noqa: S608 - the names are our own
+_INSERT = f"INSERT OR REPLACE INTO files ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _SCHEMA = (
     (
         "CREATE TABLE IF NOT EXISTS files (name TEXT PRIMARY KEY, url TEXT NOT NULL, size INTEGER NOT NULL, "
