@@ -4,21 +4,19 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import closing
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-import platformdirs
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
+from cbminer.cli_cache import CacheOption, cache_app, cache_folder
 from cbminer.errors import CbminerError, SettingsError
-from cbminer.pipeline import Galaxy, Monitor
+from cbminer.pipeline import Galaxy
 from cbminer.settings import Settings, load_settings, settings_to_toml
+from cbminer.terminal import TerminalMonitor
 
 __all__ = ["app", "main"]
 
@@ -34,6 +32,7 @@ app = typer.Typer(
 )
 settings_app = typer.Typer(help="Show the settings, or write them to a file.", no_args_is_help=True)
 app.add_typer(settings_app, name="settings")
+app.add_typer(cache_app, name="cache")
 
 
 class GalaxyChoice(StrEnum):
@@ -51,33 +50,33 @@ _CLOUDS: dict[GalaxyChoice, list[Galaxy]] = {
 }
 
 
+class CatalogueChoice(StrEnum):
+    """Places that the catalogue can come from."""
+
+    ARCHIVE = "archive"
+    VIZIER = "vizier"
+
+
+class OtherChoice(StrEnum):
+    """Places that can be asked what they know of a star."""
+
+    GAIA = "gaia"
+    SIMBAD = "simbad"
+
+
+class WhatChoice(StrEnum):
+    """Parts of an archive that can be fetched."""
+
+    CATALOGUE = "catalogue"
+    LIGHTCURVES = "lightcurves"
+    ALL = "all"
+
+
 class SurveyChoice(StrEnum):
     """Surveys that can be asked for."""
 
     OGLE = "ogle"
     MOCK = "mock"
-
-
-class _TerminalMonitor(Monitor):
-    """Progress bars on a terminal; nothing elsewhere."""
-
-    def __init__(self) -> None:
-        self.console = Console(stderr=True)
-
-    def step(self, description: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        return self._bar(description, total)
-
-    @contextmanager
-    def _bar(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        if not self.console.is_terminal:
-            yield lambda _done: None
-            return
-        columns = [SpinnerColumn(), TextColumn("{task.description}")]
-        if total is not None:
-            columns += [BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-        with Progress(*columns, console=self.console, transient=True) as progress:
-            task = progress.add_task(description, total=total)
-            yield lambda done: progress.advance(task, done)
 
 
 def _version(*, value: bool) -> None:
@@ -110,13 +109,23 @@ def select(
         str | None,
         typer.Option(help="Folder in OGLE's layout, or base URL of a server. Default: OGLE's server."),
     ] = None,
-    morph: Annotated[Path | None, typer.Option(help="Table of published morphology parameters c by star.")] = None,
+    catalogue: Annotated[
+        CatalogueChoice | None,
+        typer.Option(help="Where the catalogue comes from. Default: the archive.", case_sensitive=False),
+    ] = None,
+    morph: Annotated[
+        str | None,
+        typer.Option(help="Table of published morphology parameters c by star, or vizier: fetched from there."),
+    ] = None,
     reddening: Annotated[
-        Path | None, typer.Option(help="Map of E(V-I): a table of cells or a FITS image. Default: the mean.")
+        Path | None, typer.Option(help="Map of reddening: cells, FITS image or HEALPix. Default: the mean.")
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: cbminer-GALAXY.")] = None,
-    cache: Annotated[Path | None, typer.Option(help="Folder for fetched files and mock surveys.")] = None,
+    cache: CacheOption = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Never ask a server: what the cache lacks counts as absent.")
+    ] = False,
     jobs: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first malformed line.")] = False,
@@ -124,27 +133,29 @@ def select(
 ) -> None:
     """Select candidate massive contact binaries and write them with figures and provenance."""
     from cbminer.output import check_output_folder, output_folder
-    from cbminer.pipeline import open_survey, run_selection
+    from cbminer.pipeline import open_survey, open_vizier, run_selection
     from cbminer.report.products import write_products
     from cbminer.report.summary import summary_lines
 
     if survey is SurveyChoice.MOCK and archive is not None:
         msg = "--survey mock makes its own archive: leave out --archive"
         raise typer.BadParameter(msg)
-    given = {"archive": archive, "morph": morph, "reddening": reddening, "seed": seed, "strict": strict or None}
+    given = {"archive": archive, "morph": morph, "reddening": reddening, "seed": seed, "catalogue": catalogue}
+    given |= {"strict": strict or None, "offline": offline or None}
     resolved = _with_options(load_settings(settings), given)
     folder = out or Path(_default_folder(galaxy, survey))
     check_output_folder(folder, overwrite=overwrite)
     galaxies = _CLOUDS[galaxy]
-    monitor = _TerminalMonitor()
-    place = cache or _default_cache()
-    opened = open_survey(survey.value, galaxies, settings=resolved, cache=place, monitor=monitor)
-    with output_folder(folder, overwrite=overwrite) as temporary:
+    monitor = TerminalMonitor()
+    opened = open_survey(survey.value, galaxies, settings=resolved, cache=cache_folder(cache), monitor=monitor)
+    vizier = open_vizier(resolved, cache=cache_folder(cache), monitor=monitor)
+    with output_folder(folder, overwrite=overwrite) as temporary, closing(vizier):
         selection = run_selection(
             opened,
             galaxies,
             settings=resolved,
             survey=survey.value,
+            vizier=vizier,
             jobs=jobs or os.cpu_count() or 1,
             monitor=monitor,
         )
@@ -153,6 +164,31 @@ def select(
     for line in summary_lines(selection):
         typer.echo(line)
     typer.echo(f"written to {folder}")
+
+
+@app.command()
+def fetch(
+    *,
+    galaxy: Annotated[GalaxyChoice, typer.Option(help="The Cloud to fetch.", case_sensitive=False)],
+    what: Annotated[WhatChoice, typer.Option(help="The part to fetch.", case_sensitive=False)] = WhatChoice.ALL,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come, and how large it is.")] = False,
+    archive: Annotated[str | None, typer.Option(help="Base URL of a server. Default: OGLE's.")] = None,
+    settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None,
+    cache: CacheOption = None,
+) -> None:
+    """Fetch the catalogue and the light curves of a Cloud into the cache, going on where an earlier call ended."""
+    from cbminer.fetching import fetch_survey, plan_survey, refuse_folder
+    from cbminer.survey.archive import open_archive
+
+    resolved = _with_options(load_settings(settings), {"archive": archive})
+    opened = open_archive(resolved.survey.archive, cache=cache_folder(cache), fetching=resolved.fetch)
+    server, clouds = refuse_folder(opened), _CLOUDS[galaxy]
+    if dry_run:
+        lines = plan_survey(server, clouds, what=what.value)
+    else:
+        lines = fetch_survey(server, clouds, what=what.value, monitor=TerminalMonitor())
+    for line in lines:
+        typer.echo(line)
 
 
 @app.command()
@@ -166,6 +202,29 @@ def explain(
 
     for line in explain_star(run or _only_run(), star):
         typer.echo(line)
+
+
+@app.command("cross-match")
+def cross_match(
+    *,
+    run: Annotated[Path | None, typer.Option(help="Output folder of the run. Default: the only one here.")] = None,
+    with_: Annotated[
+        list[OtherChoice] | None, typer.Option("--with", help="Gaia DR3 eclipsing binaries, SIMBAD. Default: both.")
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="All judged stars, not only the candidates.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Ask again for what an earlier call fetched.")] = False,
+    settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None,
+    cache: CacheOption = None,
+) -> None:
+    """Ask Gaia DR3 and SIMBAD by position what they know of the candidates of a run."""
+    from cbminer.crossmatch import cross_match_run
+    from cbminer.pipeline import open_vizier
+
+    resolved = load_settings(settings)
+    with open_vizier(resolved, cache=cache_folder(cache), refresh=refresh, monitor=TerminalMonitor()) as vizier:
+        others = [other.value for other in with_ or list(OtherChoice)]
+        for line in cross_match_run(run or _only_run(), vizier, others=others, everyone=everyone):
+            typer.echo(line)
 
 
 @settings_app.command("show")
@@ -196,15 +255,13 @@ def write_settings(
 
 def _with_options(settings: Settings, given: dict[str, Any]) -> Settings:
     """Put what the command line says over the settings."""
-    survey = {
-        key: value for key, value in (("archive", given["archive"]), ("strict", given["strict"])) if value is not None
-    }
+    survey = {key: given[key] for key in ("archive", "catalogue", "strict", "offline") if given.get(key) is not None}
     update: dict[str, Any] = {"survey": settings.survey.model_copy(update=survey)}
-    if given["seed"] is not None:
+    if given.get("seed") is not None:
         update["seed"] = given["seed"]
-    if given["morph"] is not None:
+    if given.get("morph") is not None:
         update["morphology_table"] = settings.morphology_table.model_copy(update={"table": str(given["morph"])})
-    if given["reddening"] is not None:
+    if given.get("reddening") is not None:
         update["reddening"] = settings.reddening.model_copy(update={"map": str(given["reddening"])})
     return settings.model_copy(update=update)
 
@@ -212,10 +269,6 @@ def _with_options(settings: Settings, given: dict[str, Any]) -> Settings:
 def _default_folder(galaxy: GalaxyChoice, survey: SurveyChoice) -> str:
     suffix = "-mock" if survey is SurveyChoice.MOCK else ""
     return f"cbminer-{galaxy.value.lower()}{suffix}"
-
-
-def _default_cache() -> Path:
-    return platformdirs.user_cache_path("cbminer")
 
 
 def _only_run() -> Path:
@@ -263,5 +316,5 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         return 0
     if status == _INTERRUPTED:
-        typer.echo("cbminer: interrupted; nothing was left half-written", err=True)
+        typer.echo("cbminer: interrupted; nothing was left half-written, and the next call goes on", err=True)
     return status

@@ -1,5 +1,6 @@
 """Columns in and out of astropy tables: masked or NaN outside, NaN inside the arithmetic."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import astropy.units as u
@@ -8,7 +9,7 @@ import numpy.typing as npt
 from astropy.table import MaskedColumn, QTable
 from astropy.utils.masked import Masked
 
-__all__ = ["FloatArray", "float_column", "label_column", "values"]
+__all__ = ["FloatArray", "float_column", "label_column", "text_column", "values"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -60,6 +61,23 @@ def float_column(data: npt.ArrayLike, unit: str = "") -> Any:
     if unit:
         return Masked(u.Quantity(array, unit), mask=mask)
     return MaskedColumn(array, mask=mask)
+
+
+def text_column(items: Iterable[str]) -> MaskedColumn:
+    """Make a column of text in which an empty string means unknown.
+
+    Parameters
+    ----------
+    items : iterable of str
+        The texts.
+
+    Returns
+    -------
+    `~astropy.table.MaskedColumn`
+        The texts with empty ones masked.
+    """
+    data = np.array(list(items), dtype=str)
+    return MaskedColumn(data, mask=data == "")
 
 
 def label_column(table: QTable, name: str) -> npt.NDArray[np.str_]:

@@ -25,6 +25,8 @@ class Flag(IntFlag):
     C_UNKNOWN = 16384
     DEGENERATE_SHAPE = 32768
     FEW_POINTS = 65536
+    NEGATIVE_REDDENING = 131072
+    BLANK_REDDENING = 262144
 
 
 FLAG_MEANINGS: dict[Flag, str] = {
@@ -45,6 +47,8 @@ FLAG_MEANINGS: dict[Flag, str] = {
     Flag.C_UNKNOWN: "no published c: judged on the Fourier shape alone",
     Flag.DEGENERATE_SHAPE: "eclipses too shallow to tell contact from near contact",
     Flag.FEW_POINTS: "fewer points than the highest harmonic order asks for: order was limited",
+    Flag.NEGATIVE_REDDENING: "negative reddening of the map, kept as it is",
+    Flag.BLANK_REDDENING: "in the reddening map, but in a cell without a value",
 }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +13,12 @@ from cbminer.flags import Flag
 from cbminer.lightcurves.cleaning import CleanedLightCurves, CleaningSettings, Reason, clean
 from cbminer.lightcurves.folding import fold
 from cbminer.morphology.fourier import FourierSettings, LightCurveShapes, measure_shapes
-from cbminer.survey.packed import pack_light_curves
-from cbminer.survey.photometry_file import LightCurve, read_light_curve
+from cbminer.survey.store import LightCurveStore, StoredCurves
 from cbminer.survey.textfile import SetAside
 
 __all__ = ["MeasuredStars", "StarTask", "measure_stars", "read_and_fit"]
 
 Advance = Callable[[int], None]
-_NO_POINTS = LightCurve(np.empty(0), np.empty(0, dtype=np.float32), np.empty(0, dtype=np.float32))
 
 
 @dataclass(frozen=True)
@@ -32,14 +29,11 @@ class StarTask:
     ----------
     star : str
         Identifier.
-    path : `~pathlib.Path` or None
-        Its light curve; None where the archive has none.
     period, epoch : float
         Period and epoch of phase 0 in days; NaN where unknown.
     """
 
     star: str
-    path: Path | None
     period: float
     epoch: float
 
@@ -77,6 +71,7 @@ class MeasuredStars:
 
 
 def measure_stars(
+    store: LightCurveStore,
     tasks: Sequence[StarTask],
     *,
     cleaning: CleaningSettings,
@@ -90,6 +85,8 @@ def measure_stars(
 
     Parameters
     ----------
+    store : LightCurveStore
+        Where the light curves are.
     tasks : sequence of StarTask
         The stars.
     cleaning, fourier : CleaningSettings, FourierSettings
@@ -116,7 +113,7 @@ def measure_stars(
     chunks = [tasks[first : first + chunk] for first in range(0, len(tasks), chunk)]
 
     def work(part: Sequence[StarTask]) -> MeasuredStars:
-        measured = _summarise(read_and_fit(part, cleaning=cleaning, fourier=fourier, strict=strict), part)
+        measured = _summarise(read_and_fit(store, part, cleaning=cleaning, fourier=fourier, strict=strict), part)
         if advance is not None:
             advance(len(part))
         return measured
@@ -133,12 +130,19 @@ def measure_stars(
 
 
 def read_and_fit(
-    tasks: Sequence[StarTask], *, cleaning: CleaningSettings, fourier: FourierSettings, strict: bool = False
+    store: LightCurveStore,
+    tasks: Sequence[StarTask],
+    *,
+    cleaning: CleaningSettings,
+    fourier: FourierSettings,
+    strict: bool = False,
 ) -> FittedChunk:
     """Read, clean, fold and fit a few light curves, keeping their points.
 
     Parameters
     ----------
+    store : LightCurveStore
+        Where the light curves are.
     tasks : sequence of StarTask
         The stars.
     cleaning, fourier : CleaningSettings, FourierSettings
@@ -156,38 +160,43 @@ def read_and_fit(
     InputFormatError
         If `strict` and a light curve is malformed.
     """
-    curves: list[LightCurve] = []
-    flags = np.zeros(len(tasks), dtype=np.int64)
-    set_aside: list[SetAside] = []
-    for index, task in enumerate(tasks):
-        curve, flag, bad = _read(task, strict=strict)
-        curves.append(curve)
-        flags[index] = flag
-        set_aside.extend(bad)
-    packed = pack_light_curves([task.star for task in tasks], curves)
+    stored = store.read([task.star for task in tasks])
+    if strict:
+        _refuse_malformed(stored)
+    packed = stored.curves
+    flags = _reading_flags(stored)
     period = np.array([task.period for task in tasks], dtype=float)
     epoch = np.array([task.epoch for task in tasks], dtype=float)
     # Any epoch will do: the fit finds the minimum. A fixed one serves stars without their own.
     phase = fold(packed.time, packed.offsets, period, np.where(np.isnan(epoch), 2450000.0, epoch))
     cleaned = clean(packed, phase, settings=cleaning)
     shapes = measure_shapes(cleaned.curves, cleaned.phase, settings=fourier)
-    return FittedChunk(cleaned, shapes, flags | _shape_flags(shapes, flags, fourier), set_aside)
+    return FittedChunk(cleaned, shapes, flags | _shape_flags(shapes, flags, fourier), _set_aside(stored))
 
 
-def _read(task: StarTask, *, strict: bool) -> tuple[LightCurve, Flag, list[SetAside]]:
-    if task.path is None:
-        return _NO_POINTS, Flag.NO_LIGHT_CURVE, []
-    name = f"phot/I/{task.path.name}"
-    try:
-        curve = read_light_curve(task.path, strict=strict)
-    except InputFormatError as error:
-        if strict:
-            raise
-        unreadable = SetAside(name, 0, task.star, str(error).replace(str(task.path), name), "")
-        return _NO_POINTS, Flag.LIGHT_CURVE_UNREADABLE, [unreadable]
-    damaged = Flag.LIGHT_CURVE_DAMAGED if curve.set_aside else Flag(0)
-    bad = [SetAside(name, item.line, task.star, item.reason, item.text) for item in curve.set_aside]
-    return curve, damaged, bad
+def _reading_flags(stored: StoredCurves) -> npt.NDArray[np.int64]:
+    flags = np.where(stored.found, 0, int(Flag.NO_LIGHT_CURVE)).astype(np.int64)
+    flags[list(stored.unreadable)] |= int(Flag.LIGHT_CURVE_UNREADABLE)
+    flags[list(stored.set_aside)] |= int(Flag.LIGHT_CURVE_DAMAGED)
+    return flags
+
+
+def _set_aside(stored: StoredCurves) -> list[SetAside]:
+    """Files and lines that were left out, in the order of the stars."""
+    items: list[SetAside] = []
+    for index in sorted({*stored.unreadable, *stored.set_aside}):
+        star = stored.curves.stars[index]
+        if index in stored.unreadable:
+            items.append(SetAside(f"phot/I/{star}.dat", 0, star, stored.unreadable[index], ""))
+        items += stored.set_aside.get(index, [])
+    return items
+
+
+def _refuse_malformed(stored: StoredCurves) -> None:
+    for item in _set_aside(stored):
+        place = f"{item.file}, line {item.line}: {item.reason}" if item.line else item.reason
+        msg = f"{place}. Mend it, or read without --strict to set it aside"
+        raise InputFormatError(msg)
 
 
 def _shape_flags(

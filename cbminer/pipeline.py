@@ -1,11 +1,10 @@
 """The way of the data, from an archive to judged stars. The only module that knows the order of the stages."""
 
 import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,48 +15,28 @@ from cbminer.columns import float_column, label_column, values
 from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
 from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, measure_stars, read_and_fit
-from cbminer.morphology.published import MorphologyTable, read_morphology_table
+from cbminer.monitor import Monitor
+from cbminer.morphology.published import VIZIER, MorphologyTable, morphology_by_star, read_morphology_table
 from cbminer.photometry.distance import distance_moduli
 from cbminer.photometry.magnitudes import add_intrinsic_photometry
 from cbminer.photometry.reddening import ReddeningMap, read_reddening_map, reddening_of
+from cbminer.provenance import InputFile, hash_files, hash_group
 from cbminer.selection.cutflow import judge, judge_catalogue, ranks, tabulate_cutflow
 from cbminer.selection.cuts import plc_residuals, spectral_labels
 from cbminer.selection.plc import PLCRelation
 from cbminer.selection.plc_table import all_relations, resolve_relation, tabulate_residuals
 from cbminer.settings import CloudSettings, Settings
-from cbminer.survey.archive import Archive, LocalArchive, open_archive
+from cbminer.survey.archive import Archive, open_archive
 from cbminer.survey.mock import MockCloud, build_mock_archive
-from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading, read_catalogue
+from cbminer.survey.offline import NoNetwork
+from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading
+from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
+from cbminer.survey.vizier import Vizier
 
-__all__ = ["CloudSelection", "Galaxy", "Monitor", "Selection", "candidate_curves", "open_survey", "run_selection"]
+__all__ = ["CloudSelection", "Galaxy", "Selection", "candidate_curves", "open_survey", "open_vizier", "run_selection"]
 
 Galaxy = Literal["LMC", "SMC"]
-
-
-class Monitor:
-    """What a run tells of its progress; this one tells nothing.
-
-    A front end overrides `step`, which opens a step of known length and returns a context manager of a function that
-    moves it on.
-    """
-
-    def step(self, description: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        """Open a step.
-
-        Parameters
-        ----------
-        description : str
-            What is being done.
-        total : int or None
-            Length of the step, None if unknown.
-
-        Returns
-        -------
-        context manager
-            Of a function to call with the progress since the last call.
-        """
-        return nullcontext(lambda _done: None)
 
 
 @dataclass(frozen=True)
@@ -82,8 +61,10 @@ class CloudSelection:
         Release of the survey's catalogue.
     notes : list of str
         What a reader of the result should know.
-    inputs : list of (str, list of Path)
-        Files that were read, by name of the group.
+    light_curves : LightCurveStore
+        Where the light curves are.
+    inputs : list of InputFile
+        Files that were read.
     """
 
     galaxy: Galaxy
@@ -94,8 +75,9 @@ class CloudSelection:
     set_aside: list[SetAside]
     counts: dict[str, int]
     release: str
+    light_curves: LightCurveStore
     notes: list[str] = field(default_factory=list)
-    inputs: list[tuple[str, list[Path]]] = field(default_factory=list)
+    inputs: list[InputFile] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,6 +96,8 @@ class Selection:
         Judged stars of all Clouds; candidates are ranked over all of them.
     settings : Settings
         Resolved settings.
+    tables : list of `~pathlib.Path`
+        Tables of VizieR that were used for all Clouds.
     """
 
     survey: str
@@ -121,6 +105,7 @@ class Selection:
     clouds: list[CloudSelection]
     stars: QTable
     settings: Settings
+    tables: list[Path] = field(default_factory=list)
 
     @property
     def candidates(self) -> QTable:
@@ -131,10 +116,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class _Tables:
-    """Tables that the user gives, read once for all Clouds."""
+    """Tables that the user gives or names, read once for all Clouds."""
 
     dust: ReddeningMap | None
     morphology: MorphologyTable | None
+    catalogue: Vizier | None
 
 
 def open_survey(
@@ -166,12 +152,38 @@ def open_survey(
         The archive.
     """
     if survey == "ogle":
-        return open_archive(settings.survey.archive, cache=cache)
+        return open_archive(
+            settings.survey.archive, cache=cache, fetching=settings.fetch, offline=settings.survey.offline
+        )
     clouds = [_mock_cloud(galaxy, settings) for galaxy in galaxies]
     recipe = repr((settings.seed, settings.mock, clouds)).encode()
     folder = cache / "mock" / hashlib.sha256(recipe).hexdigest()[:16]
     with (monitor or Monitor()).step("making the mock survey", None):
-        return LocalArchive(build_mock_archive(folder, clouds, settings=settings.mock, seed=settings.seed))
+        built = build_mock_archive(folder, clouds, settings=settings.mock, seed=settings.seed)
+    return open_archive(str(built), cache=cache)
+
+
+def open_vizier(settings: Settings, *, cache: Path, refresh: bool = False, monitor: Monitor | None = None) -> Vizier:
+    """Get ready to ask VizieR and SIMBAD; nothing is asked for yet.
+
+    Parameters
+    ----------
+    settings : Settings
+        Services and columns; whether a server may be asked.
+    cache : `~pathlib.Path`
+        Folder in which tables are kept.
+    refresh : bool, optional
+        Whether to ask again for what an earlier run kept.
+    monitor : Monitor, optional
+        Told of what is asked for.
+
+    Returns
+    -------
+    Vizier
+        The tables; close it after use.
+    """
+    transport = NoNetwork() if settings.survey.offline else None
+    return Vizier(cache / "vizier", settings=settings.vizier, refresh=refresh, monitor=monitor, transport=transport)
 
 
 def _mock_cloud(galaxy: Galaxy, settings: Settings) -> MockCloud:
@@ -192,6 +204,7 @@ def run_selection(
     *,
     settings: Settings,
     survey: str = "ogle",
+    vizier: Vizier | None = None,
     jobs: int = 1,
     monitor: Monitor | None = None,
 ) -> Selection:
@@ -207,6 +220,8 @@ def run_selection(
         Settings of every stage.
     survey : str, optional
         Name of the survey; an archive that is marked as simulated overrides it.
+    vizier : Vizier, optional
+        Where the tables of VizieR come from, if the settings ask for any.
     jobs : int, optional
         Threads that measure light curves. The result does not depend on it.
     monitor : Monitor, optional
@@ -223,9 +238,12 @@ def run_selection(
         If an input is missing or malformed, or a relation cannot be fitted.
     """
     monitor = monitor or Monitor()
+    morphology = _morphology_table(settings, galaxies, vizier)
+    used = list(vizier.used) if vizier is not None else []
     tables = _Tables(
         read_reddening_map(settings.reddening) if settings.reddening.map else None,
-        read_morphology_table(settings.morphology_table) if settings.morphology_table.table else None,
+        morphology,
+        vizier if settings.survey.catalogue == "vizier" else None,
     )
     mock = any(archive.is_mock(galaxy) for galaxy in galaxies)
     name = "mock" if mock else survey
@@ -233,7 +251,28 @@ def run_selection(
     if tables.morphology is not None:
         _check_match(tables.morphology, clouds, settings)
     stars = _rank_together(clouds)
-    return Selection(name, archive, clouds, stars, settings)
+    return Selection(name, archive, clouds, stars, settings, used)
+
+
+def _morphology_table(settings: Settings, galaxies: Sequence[Galaxy], vizier: Vizier | None) -> MorphologyTable | None:
+    table = settings.morphology_table.table
+    if table == VIZIER and vizier is not None:
+        return morphology_by_star(vizier.morphology_table(galaxies))
+    return read_morphology_table(settings.morphology_table) if table else None
+
+
+def _catalogue(
+    archive: Archive, galaxy: Galaxy, settings: Settings, vizier: Vizier | None, monitor: Monitor
+) -> tuple[CatalogueReading, list[Path]]:
+    """Stars of a Cloud, and the files that they were read from."""
+    if vizier is not None:
+        before = set(vizier.used)
+        reading = vizier.catalogue(galaxy, strict=settings.survey.strict)
+        return reading, [path for path in vizier.used if path not in before]
+    folder = archive.catalogue_folder(galaxy, monitor=monitor)
+    with monitor.step(f"reading the {galaxy} catalogue", None):
+        reading = archive.catalogue(galaxy, strict=settings.survey.strict)
+    return reading, [folder / name for name in CATALOGUE_FILES if (folder / name).exists()]
 
 
 def _select_cloud(
@@ -245,14 +284,13 @@ def _select_cloud(
     jobs: int,
     monitor: Monitor,
 ) -> CloudSelection:
-    with monitor.step(f"reading the {galaxy} catalogue", None):
-        folder = archive.catalogue_folder(galaxy)
-        reading = read_catalogue(folder, galaxy, strict=settings.survey.strict)
+    reading, files = _catalogue(archive, galaxy, settings, tables.catalogue, monitor)
     stars = _photometry(reading.stars, survey, settings, settings.cloud[galaxy], tables.dust)
     relation = resolve_relation(stars, settings.selection)
     stars = _with_relation(stars, relation)
     wanted = _wanted(archive, stars, settings)
-    measured, paths = _measure(archive, galaxy, stars, wanted, settings, jobs, monitor)
+    store = archive.light_curves(galaxy, label_column(stars, "id")[wanted].tolist(), monitor=monitor)
+    measured = _measure(store, galaxy, stars[wanted], settings, jobs, monitor)
     stars = _with_shapes(stars, wanted, measured)
     if tables.morphology is not None:
         stars["c"] = float_column(tables.morphology.look_up(label_column(stars, "id")))
@@ -270,11 +308,9 @@ def _select_cloud(
         set_aside=reading.set_aside + measured.set_aside + _spare_curves(spare),
         counts=counts,
         release=reading.release if survey != "mock" else "simulated",
-        notes=_notes(folder, reading, counts, survey),
-        inputs=[
-            *((f"{galaxy} {name}", [folder / name]) for name in CATALOGUE_FILES if (folder / name).exists()),
-            *([(f"{galaxy} phot/I", paths)] if paths else []),
-        ],
+        light_curves=store,
+        notes=_notes(archive, galaxy, reading, store, survey),
+        inputs=_inputs(files, galaxy, store, label_column(stars, "id")[wanted]),
     )
 
 
@@ -286,11 +322,13 @@ def _photometry(
     result["survey"] = np.full(len(stars), survey)
     ra, dec = values(stars, "RAJ2000", "deg"), values(stars, "DEJ2000", "deg")
     distance = distance_moduli(ra, dec, settings=cloud.distance)
-    reddening = reddening_of(ra, dec, mean=cloud.reddening, dust=dust)
+    reddening = reddening_of(ra, dec, mean=cloud.reddening, dust=dust, star_scatter=settings.reddening.star_scatter)
     result["distance_modulus"] = float_column(distance.modulus, "mag")
     result["e_distance_modulus"] = float_column(distance.error, "mag")
     result["E_VI"] = float_column(reddening.E_VI, "mag")
     result["e_E_VI"] = float_column(reddening.error, "mag")
+    result["E_VI_err_minus"] = float_column(reddening.lower, "mag")
+    result["E_VI_err_plus"] = float_column(reddening.upper, "mag")
     result = round_columns(add_intrinsic_photometry(result, settings.extinction))
     with np.errstate(invalid="ignore"):
         bright = values(result, "I_mag", "mag") < settings.survey.saturation_I
@@ -318,21 +356,12 @@ def _wanted(archive: Archive, stars: QTable, settings: Settings) -> npt.NDArray[
 
 
 def _measure(
-    archive: Archive,
-    galaxy: Galaxy,
-    stars: QTable,
-    wanted: npt.NDArray[np.bool_],
-    settings: Settings,
-    jobs: int,
-    monitor: Monitor,
-) -> tuple[MeasuredStars, list[Path]]:
-    chosen = stars[wanted]
-    names = [str(name) for name in chosen["id"]]
-    with monitor.step(f"fetching {galaxy} light curves", None if archive.is_local else len(names)) as fetched:
-        archive.prepare_light_curves(galaxy, names, advance=fetched)
-    tasks = _tasks(archive, galaxy, chosen)
+    store: LightCurveStore, galaxy: str, stars: QTable, settings: Settings, jobs: int, monitor: Monitor
+) -> MeasuredStars:
+    tasks = _tasks(stars)
     with monitor.step(f"measuring {galaxy} light curves", len(tasks)) as advance:
-        measured = measure_stars(
+        return measure_stars(
+            store,
             tasks,
             cleaning=settings.cleaning,
             fourier=settings.fourier,
@@ -341,15 +370,24 @@ def _measure(
             strict=settings.survey.strict,
             advance=advance,
         )
-    return measured, [task.path for task in tasks if task.path is not None]
 
 
-def _tasks(archive: Archive, galaxy: str, stars: QTable) -> list[StarTask]:
+def _tasks(stars: QTable) -> list[StarTask]:
     periods, epochs = values(stars, "period", "d"), values(stars, "T0", "d")
     return [
-        StarTask(str(name), archive.light_curve_path(galaxy, str(name)), float(period), float(epoch))
+        StarTask(str(name), float(period), float(epoch))
         for name, period, epoch in zip(stars["id"], periods, epochs, strict=True)
     ]
+
+
+def _inputs(
+    tables: Sequence[Path], galaxy: str, store: LightCurveStore, stars: npt.NDArray[np.str_]
+) -> list[InputFile]:
+    """Catalogue files, and the text files that the light curves came from, by their hashes."""
+    files = [hash_files(f"{galaxy} {path.name}", [path]) for path in tables]
+    sources = ((star, store.source(str(star))) for star in stars)
+    curves = [(f"{star}.dat", source.size, source.sha256) for star, source in sources if source is not None]
+    return [*files, hash_group(f"{galaxy} phot/I", curves)] if curves else files
 
 
 def _with_shapes(stars: QTable, wanted: npt.NDArray[np.bool_], measured: MeasuredStars) -> QTable:
@@ -374,15 +412,17 @@ def _spare_curves(stars: set[str]) -> list[SetAside]:
     return [SetAside(f"phot/I/{star}.dat", 0, star, reason, "") for star in sorted(stars)]
 
 
-def _notes(folder: Path, reading: CatalogueReading, counts: dict[str, int], survey: str) -> list[str]:
+def _notes(archive: Archive, galaxy: str, reading: CatalogueReading, store: LightCurveStore, survey: str) -> list[str]:
     notes = []
-    if not (folder / "phot" / "I").is_dir():
-        notes.append(f"no light curves: {folder / 'phot' / 'I'} is missing, so the shape of every star stays undecided")
+    place = archive.place(galaxy)
+    if not store.stars("I"):
+        notes.append(f"no light curves: none are in {place}/phot/I, so the shape of every star stays undecided")
     absent = [name for name in ("ell.dat", "remarks.txt") if reading.counts.get(f"{name} missing")]
-    notes += [f"{folder / name} is missing: read without it" for name in absent]
+    notes += [f"{place}/{name} is missing: read without it" for name in absent]
     if reading.release == "not recognised" and survey != "mock":
         notes.append(
-            f"release not recognised by its {counts['stars']} stars: counts cannot be compared with published ones"
+            f"release not recognised by its {reading.counts['stars']} stars: "
+            "counts cannot be compared with published ones"
         )
     return notes
 
@@ -409,7 +449,7 @@ def _rank_together(clouds: Sequence[CloudSelection]) -> QTable:
     return conform(stars)
 
 
-def candidate_curves(selection: Selection) -> tuple[QTable, FittedChunk | None]:
+def candidate_curves(selection: Selection) -> Iterator[tuple[QTable, FittedChunk]]:
     """Read the light curves of the candidates again, with their fits.
 
     Parameters
@@ -417,20 +457,19 @@ def candidate_curves(selection: Selection) -> tuple[QTable, FittedChunk | None]:
     selection : Selection
         A run.
 
-    Returns
-    -------
+    Yields
+    ------
     candidates : `~astropy.table.QTable`
-        The first candidates by rank, as many as the atlas shows.
-    fitted : FittedChunk or None
-        Their points, phases and fits in the same order; None without candidates.
+        Those of the first candidates by rank, as many as the atlas shows, that are in one Cloud.
+    fitted : FittedChunk
+        Their points, phases and fits in the same order.
     """
     candidates = selection.candidates[: selection.settings.report.atlas_max]
-    if len(candidates) == 0:
-        return candidates, None
-    galaxies = label_column(candidates, "galaxy")
-    tasks: list[Any] = [
-        _tasks(selection.archive, str(galaxy), candidates[index : index + 1])[0]
-        for index, galaxy in enumerate(galaxies)
-    ]
     settings = selection.settings
-    return candidates, read_and_fit(tasks, cleaning=settings.cleaning, fourier=settings.fourier)
+    for cloud in selection.clouds:
+        mine = candidates[label_column(candidates, "galaxy") == cloud.galaxy]
+        if len(mine):
+            yield (
+                mine,
+                read_and_fit(cloud.light_curves, _tasks(mine), cleaning=settings.cleaning, fourier=settings.fourier),
+            )

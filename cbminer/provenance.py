@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,7 +11,15 @@ from typing import Any
 
 from cbminer.errors import OutputError, UnknownStarError
 
-__all__ = ["PROVENANCE_FILE", "InputFile", "Provenance", "hash_files", "read_provenance", "write_provenance"]
+__all__ = [
+    "PROVENANCE_FILE",
+    "InputFile",
+    "Provenance",
+    "hash_files",
+    "hash_group",
+    "read_provenance",
+    "write_provenance",
+]
 
 PROVENANCE_FILE = "provenance.json"
 _PACKAGES = ("cbminer", "numpy", "scipy", "astropy", "numba", "matplotlib", "pydantic", "httpx")
@@ -93,7 +101,24 @@ def hash_files(name: str, paths: Iterable[Path]) -> InputFile:
     InputFile
         Sizes added up, and the SHA-256 of all contents; of a group it covers the names and hashes of the members.
     """
-    members = [(path.name, path.stat().st_size, _sha256(path)) for path in paths]
+    return hash_group(name, [(path.name, path.stat().st_size, _sha256(path)) for path in paths])
+
+
+def hash_group(name: str, members: Sequence[tuple[str, int, str]]) -> InputFile:
+    """Hash files whose own hashes are known.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file or of the group.
+    members : sequence of (str, int, str)
+        Name, bytes and SHA-256 of each file, in a fixed order.
+
+    Returns
+    -------
+    InputFile
+        Sizes added up, and the hash of a single file, or that of the names and hashes of several.
+    """
     size = sum(member[1] for member in members)
     if len(members) == 1:
         return InputFile(name, size, members[0][2])

@@ -20,7 +20,9 @@ from cbminer.photometry.reddening import MeanReddening, ReddeningSettings
 from cbminer.quantities import Magnitudes, SettingsModel
 from cbminer.selection.cutflow import SelectionSettings
 from cbminer.survey.archive import OGLE_URL
+from cbminer.survey.download import FetchSettings
 from cbminer.survey.mock import MockSettings
+from cbminer.survey.vizier_settings import VizierSettings
 
 __all__ = [
     "CloudSettings",
@@ -47,6 +49,14 @@ class SurveySettings(SettingsModel):
     """Where the stars come from and how strictly they are read."""
 
     archive: str = Field(default=OGLE_URL, description="folder in OGLE's layout, or base URL of a server")
+    catalogue: Literal["archive", "vizier"] = Field(
+        default="archive",
+        description="where the catalogue comes from; vizier: OGLE's of 2016 as VizieR keeps it, with the light curves "
+        "of the archive",
+    )
+    offline: bool = Field(
+        default=False, description="whether a server is never asked: what the cache lacks counts as absent"
+    )
     strict: bool = Field(default=False, description="whether a malformed line ends the run instead of being set aside")
     saturation_I: Magnitudes = Field(
         default=13.0, description="stars brighter than this in I are flagged; OGLE-IV saturates there"
@@ -75,6 +85,8 @@ class Settings(SettingsModel):
 
     seed: int = Field(default=20260101, ge=0, description="seed of everything random")
     survey: SurveySettings = SurveySettings()
+    fetch: FetchSettings = FetchSettings()
+    vizier: VizierSettings = VizierSettings()
     cloud: dict[Literal["LMC", "SMC"], CloudSettings]
     extinction: ExtinctionSettings = ExtinctionSettings()
     reddening: ReddeningSettings = ReddeningSettings()

@@ -11,6 +11,14 @@ from cbminer.survey.mock import MockCloud, build_mock_archive
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory):
+    """Keep the tests out of the cache of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CBMINER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     folder = Path(os.environ.get("CBMINER_SHARED_DATA", ROOT.parent / "shared" / "data"))

@@ -172,7 +172,7 @@ def test_missing_phot_folder_is_said_and_stars_stay_undecided(write_archive, tmp
     folder = write_archive([ident_line()], [ecl_line(i="15.000", v="14.900")])
     assert main(["select", "--galaxy", "LMC", "--archive", str(folder), "--out", str(tmp_path / "r")]) == 0
     text = capsys.readouterr().out
-    assert f"no light curves: {folder / 'phot' / 'I'} is missing" in text
+    assert f"no light curves: none are in {folder / 'phot' / 'I'}," in text
     assert "0 candidates" in text
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from astropy.table import Table
 from pydantic import Field
 
 from cbminer.columns import FloatArray
@@ -12,7 +13,10 @@ from cbminer.errors import InputFormatError
 from cbminer.quantities import SettingsModel
 from cbminer.tables import find_column, number_column, read_user_table
 
-__all__ = ["MorphologyTable", "MorphologyTableSettings", "read_morphology_table"]
+__all__ = ["VIZIER", "MorphologyTable", "MorphologyTableSettings", "morphology_by_star", "read_morphology_table"]
+
+# Stands in the settings for the table of Bodi & Hajdu (2021), asked for at VizieR.
+VIZIER = "vizier"
 
 _WHAT = "morphology table"
 _ID_NAMES = ("id", "name", "star", "ogle", "ogle_id", "object", "starid", "ogleid")
@@ -25,7 +29,8 @@ class MorphologyTableSettings(SettingsModel):
     """A table of published c."""
 
     table: str | None = Field(
-        default=None, description="table with a star and its c a row, for instance J/ApJS/255/1; unset: c unknown"
+        default=None,
+        description="table with a star and its c a row; vizier: J/ApJS/255/1, fetched from VizieR; unset: c unknown",
     )
     id_column: str | None = Field(default=None, description="column of the star; unset: found by name")
     c_column: str | None = Field(default=None, description="column of c; unset: found by name")
@@ -94,12 +99,26 @@ def read_morphology_table(settings: MorphologyTableSettings) -> MorphologyTable:
                 f"Name the right one with {setting} under [morphology_table]"
             )
             raise InputFormatError(msg)
-    names = [str(name).strip() for name in np.ma.filled(table[stars].astype(str), "")]
-    data = number_column(table, str(value))
-    return _by_star(names, data)
+    return morphology_by_star(table, star=str(stars), value=str(value))
 
 
-def _by_star(names: list[str], data: FloatArray) -> MorphologyTable:
+def morphology_by_star(table: Table, *, star: str = "id", value: str = "c") -> MorphologyTable:
+    """Take the values of c out of a table.
+
+    Parameters
+    ----------
+    table : `~astropy.table.Table`
+        A row a star.
+    star, value : str, optional
+        Columns of the star and of c.
+
+    Returns
+    -------
+    MorphologyTable
+        c by star.
+    """
+    names = [str(name).strip() for name in np.ma.filled(table[star].astype(str), "")]
+    data = number_column(table, value)
     c: dict[str, float] = {}
     duplicates = out_of_range = 0
     for name, number in zip(names, data, strict=True):

@@ -54,6 +54,12 @@ def add_intrinsic_photometry(stars: QTable, settings: ExtinctionSettings) -> QTa
     -----
     M_V = V - A_V - mu and (V-I)_0 = V - I - E(V-I), with A_V proportional to E(V-I). The error of V and that of the
     reddening move both, so their covariance is e_V^2 + (A_V/E) e_E^2.
+
+    Where a map gives E(V-I) with unequal errors, e_E is their root mean square (`Reddening.error` of
+    `cbminer.photometry.reddening`) and the errors here are symmetric: unequal errors cannot be added in quadrature
+    side by side (Barlow 2003, arXiv:physics/0306138), and what follows, the covariance and the likelihood of the
+    period-luminosity-colour relation, is that of normal errors. Both sides are kept beside E(V-I): a reddening higher
+    by E_VI_err_plus makes M_V brighter by A_V/E times that and (V-I)_0 bluer by it.
     """
     result = stars.copy()
     i_mag, v_mag = values(stars, "I_mag", "mag"), values(stars, "V_mag", "mag")

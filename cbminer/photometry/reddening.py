@@ -1,43 +1,27 @@
-"""Reddening E(V-I) of the stars: the mean of a Cloud, or a map that the user gives."""
+"""Reddening E(V-I) of the stars: of a map that the user gives, and of the mean of a Cloud as the last resort."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
-from astropy.coordinates import SkyCoord
-from astropy.io import fits
-from astropy.table import Table
-from astropy.utils.exceptions import AstropyUserWarning
-from astropy.wcs import WCS, FITSFixedWarning
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from cbminer.columns import FloatArray
-from cbminer.errors import InputFormatError, SettingsError
 from cbminer.flags import Flag
 from cbminer.quantities import Degrees, Magnitudes, SettingsModel
-from cbminer.tables import find_column, is_fits, number_column, read_user_table
 
 __all__ = [
-    "ImageMap",
+    "MapSample",
     "MeanReddening",
     "Reddening",
     "ReddeningMap",
     "ReddeningSettings",
-    "TableMap",
     "read_reddening_map",
     "reddening_of",
 ]
 
-_WHAT = "reddening map"
-_RA_NAMES = ("ra", "raj2000", "ra_j2000", "_raj2000", "radeg", "ra_deg")
-_DEC_NAMES = ("dec", "dej2000", "dec_j2000", "decj2000", "_dej2000", "dedeg", "de", "dec_deg")
-_VALUE_NAMES = {
-    "E(V-I)": ("E(V-I)", "E_VI", "EVI", "E_V_I", "e_v-i"),
-    "E(B-V)": ("E(B-V)", "E_BV", "EBV", "E_B_V", "e_b-v"),
-}
-_ERROR_NAMES = ("e_E(V-I)", "e_E_VI", "e_E(B-V)", "e_E_BV", "err", "error", "sigma")
+_COLUMN = "name, or number from 1 on"
 
 
 class MeanReddening(SettingsModel):
@@ -48,22 +32,100 @@ class MeanReddening(SettingsModel):
 
 
 class ReddeningSettings(SettingsModel):
-    """A reddening map to use instead of the mean."""
+    """A reddening map to use instead of the mean, and how to read it."""
 
-    map: str | None = Field(default=None, description="table of cells or FITS image; unset: the mean of the Cloud")
+    map: str | None = Field(
+        default=None, description="table of cells, FITS image or HEALPix table; unset: the mean of the Cloud"
+    )
     quantity: Literal["E(V-I)", "E(B-V)"] | None = Field(
-        default=None, description="what the map holds; unset: told by the column name, E(V-I) for an image"
+        default=None, description="what the map holds; unset: told by the name of the column or image"
     )
     E_VI_per_E_BV: float | None = Field(
         default=None, gt=0, description="E(V-I)/E(B-V), needed for a map of E(B-V); 1.24 to 1.38 are in use"
     )
-    ra_column: str | None = Field(default=None, description="column of the right ascension; unset: found by name")
-    dec_column: str | None = Field(default=None, description="column of the declination; unset: found by name")
-    value_column: str | None = Field(default=None, description="column of the reddening; unset: found by name")
-    error_column: str | None = Field(default=None, description="column of its error; unset: found by name, if any")
-    max_separation: Degrees = Field(
-        default=0.35, gt=0, description="farther than this from every cell a star is outside of the map"
+    star_scatter: Magnitudes | None = Field(
+        default=None,
+        ge=0,
+        description="scatter of the stars about the map, added in quadrature to its errors; unset: none is added, and "
+        "a map without errors takes the scatter of the Cloud",
     )
+    interpolation: Literal["nearest", "bilinear"] = Field(
+        default="nearest", description="bilinear is for FITS images and HEALPix only"
+    )
+    ra_column: str | int | None = Field(
+        default=None, description=f"column of the right ascension ({_COLUMN}); unset: found by name"
+    )
+    dec_column: str | int | None = Field(
+        default=None, description=f"column of the declination ({_COLUMN}); unset: found by name"
+    )
+    value_column: str | int | None = Field(
+        default=None, description=f"column of the reddening ({_COLUMN}); unset: found by name"
+    )
+    error_column: str | int | None = Field(
+        default=None, description=f"column of its error ({_COLUMN}); unset: found by name, if any"
+    )
+    lower_error_column: str | int | None = Field(
+        default=None, description="column of the error to lower values; with upper_error_column"
+    )
+    upper_error_column: str | int | None = Field(
+        default=None, description="column of the error to higher values; with lower_error_column"
+    )
+    size_column: str | int | None = Field(
+        default=None, description="column of the width of a square cell; unset: found by name, if any"
+    )
+    size_unit: Literal["arcmin", "arcsec", "deg"] = Field(
+        default="arcmin", description="unit of the width where the table does not tell it"
+    )
+    max_separation: Degrees = Field(
+        default=0.35, gt=0, description="farther than this from every cell of unknown width a star is outside"
+    )
+    hdu: str | int | None = Field(
+        default=None, description="part of a FITS file (name, or number from 0 on); unset: its only map"
+    )
+    error_hdu: str | int | None = Field(
+        default=None, description="image of the errors in the same FITS file; unset: found by name, if any"
+    )
+    coordinates: Literal["equatorial", "galactic"] | None = Field(
+        default=None, description="coordinates of a HEALPix map whose header does not tell them"
+    )
+
+    @model_validator(mode="after")
+    def _errors_agree(self) -> Self:
+        sides = (self.lower_error_column, self.upper_error_column)
+        if (sides[0] is None) != (sides[1] is None):
+            msg = "lower_error_column and upper_error_column go together: give both or neither"
+            raise ValueError(msg)
+        if self.error_column is not None and sides[0] is not None:
+            msg = "give error_column, or lower_error_column and upper_error_column, not all three"
+            raise ValueError(msg)
+        return self
+
+
+@dataclass(frozen=True)
+class MapSample:
+    """What a map says at positions.
+
+    Attributes
+    ----------
+    E_VI : `~numpy.ndarray`
+        E(V-I) in mag, shape (n,); NaN outside of the map and where its cell holds no value.
+    lower, upper : `~numpy.ndarray`
+        Errors to lower and to higher values in mag, shape (n,), not negative; NaN where the map gives none.
+    inside : `~numpy.ndarray`
+        Whether a position lies in the map, shape (n,).
+    """
+
+    E_VI: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    inside: npt.NDArray[np.bool_]
+
+
+class ReddeningMap(Protocol):
+    """A map that answers for positions."""
+
+    def at(self, ra: FloatArray, dec: FloatArray) -> MapSample:
+        """E(V-I) and its errors at positions in degrees, ICRS, shape (n,)."""
 
 
 @dataclass(frozen=True)
@@ -72,101 +134,38 @@ class Reddening:
 
     Attributes
     ----------
-    E_VI, error : `~numpy.ndarray`
-        E(V-I) and its error in mag, shape (n,); NaN outside of a map.
+    E_VI : `~numpy.ndarray`
+        E(V-I) in mag, shape (n,); never NaN.
+    lower, upper : `~numpy.ndarray`
+        Errors of E(V-I) to lower and to higher values in mag, shape (n,).
     flags : `~numpy.ndarray`
         Bits of `~cbminer.flags.Flag` that tell where a substitute was used, shape (n,).
     """
 
     E_VI: FloatArray
-    error: FloatArray
+    lower: FloatArray
+    upper: FloatArray
     flags: npt.NDArray[np.int64]
 
+    @property
+    def error(self) -> FloatArray:
+        """Root mean square of the two errors, mag, shape (n,).
 
-class ReddeningMap(Protocol):
-    """A map that answers for positions."""
-
-    def at(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """E(V-I) and its error at positions in degrees; NaN where the map does not tell."""
-
-
-@dataclass(frozen=True)
-class TableMap:
-    """Cells of a map, each with a position; a star takes the value of the nearest cell.
-
-    Attributes
-    ----------
-    ra, dec : `~numpy.ndarray`
-        Centres of the cells in degrees.
-    E_VI, error : `~numpy.ndarray`
-        E(V-I) and its error in mag; NaN where the map gives no error.
-    max_separation : float
-        Reach of a cell in degrees.
-    """
-
-    ra: FloatArray
-    dec: FloatArray
-    E_VI: FloatArray
-    error: FloatArray
-    max_separation: float
-
-    def at(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """E(V-I) and its error at positions.
-
-        Parameters
-        ----------
-        ra, dec : `~numpy.ndarray`
-            Positions in degrees, ICRS.
-
-        Returns
-        -------
-        E_VI, error : `~numpy.ndarray`
-            In mag, NaN where the map does not tell.
+        Notes
+        -----
+        It is the one number that enters sums of variances. If the true value has the same chance to lie below and
+        above the one given, each side being half of a normal distribution, the mean square deviation from the value
+        given is (lower^2 + upper^2) / 2. In the terms of Barlow (2003, arXiv:physics/0306138), of such a
+        distribution with sigma = (upper + lower) / 2 and alpha = (upper - lower) / 2, it is the variance
+        sigma^2 + alpha^2 (1 - 2/pi) and the square of the bias, alpha^2 2/pi. The deviation from the value given
+        counts, not that from the mean, since the value is used as it is. For equal errors it is that error.
         """
-        cells = SkyCoord(self.ra, self.dec, unit="deg")
-        index, separation, _ = SkyCoord(ra, dec, unit="deg").match_to_catalog_sky(cells)
-        inside = separation.deg <= self.max_separation
-        return np.where(inside, self.E_VI[index], np.nan), np.where(inside, self.error[index], np.nan)
+        result: FloatArray = np.sqrt(0.5 * (self.lower**2 + self.upper**2))
+        return result
 
 
-@dataclass(frozen=True)
-class ImageMap:
-    """An image of E(V-I) with celestial coordinates; a star takes the value of its pixel.
-
-    Attributes
-    ----------
-    wcs : `~astropy.wcs.WCS`
-        Celestial coordinates of the image.
-    E_VI : `~numpy.ndarray`
-        Image in mag, 2-D.
-    """
-
-    wcs: Any
-    E_VI: FloatArray
-
-    def at(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """E(V-I) at positions; an image has no errors.
-
-        Parameters
-        ----------
-        ra, dec : `~numpy.ndarray`
-            Positions in degrees, ICRS.
-
-        Returns
-        -------
-        E_VI, error : `~numpy.ndarray`
-            In mag, NaN outside of the image and for every error.
-        """
-        x, y = self.wcs.world_to_pixel(SkyCoord(ra, dec, unit="deg"))
-        height, width = self.E_VI.shape
-        inside = (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
-        column = np.where(inside, np.rint(x), 0).astype(int).clip(0, width - 1)
-        row = np.where(inside, np.rint(y), 0).astype(int).clip(0, height - 1)
-        return np.where(inside, self.E_VI[row, column], np.nan), np.full(len(ra), np.nan)
-
-
-def read_reddening_map(settings: ReddeningSettings) -> TableMap | ImageMap:
-    """Read the map that the settings name.
+def read_reddening_map(settings: ReddeningSettings) -> ReddeningMap:
+    """Read the map that the settings name; `cbminer.photometry.reddening_map` tells of the formats.
 
     Parameters
     ----------
@@ -175,104 +174,29 @@ def read_reddening_map(settings: ReddeningSettings) -> TableMap | ImageMap:
 
     Returns
     -------
-    TableMap or ImageMap
-        The map, converted to E(V-I).
+    ReddeningMap
+        The map, which answers in E(V-I).
 
     Raises
     ------
     InputFormatError
         If the file is no such map.
     SettingsError
-        If the map holds E(B-V) and the settings do not say how to convert it.
+        If it holds E(B-V) and the settings do not say how to convert it, or if they do not say what it holds.
     """
-    path = Path(settings.map or "").expanduser()
-    if is_fits(path):
-        image = _read_image(path)
-        if image is not None:
-            factor = _conversion(settings.quantity or "E(V-I)", settings, path)
-            return ImageMap(image.wcs, image.E_VI * factor)
-    return _read_cells(path, settings)
+    # The readers need the settings of this module; and a run without a map is spared their libraries.
+    from cbminer.photometry.reddening_map import read_map
 
-
-def _read_image(path: Path) -> ImageMap | None:
-    """Read the first image with celestial coordinates; None if the file holds a table."""
-    try:
-        with fits.open(path) as hdus:
-            for hdu in hdus:
-                if hdu.is_image and hdu.data is not None and hdu.data.ndim == 2:
-                    wcs = _celestial(hdu.header)
-                    if wcs.has_celestial:
-                        return ImageMap(wcs, np.asarray(hdu.data, dtype=float))
-            if any(isinstance(hdu, fits.BinTableHDU) for hdu in hdus):
-                return None
-    except OSError as error:
-        msg = f"{_WHAT} {path} cannot be read as FITS: {error}"
-        raise InputFormatError(msg) from error
-    msg = f"{_WHAT} {path} has neither a 2-D image with celestial coordinates nor a table"
-    raise InputFormatError(msg)
-
-
-def _celestial(header: Any) -> Any:
-    import warnings
-
-    with warnings.catch_warnings():
-        # A header that astropy repairs, such as an old date keyword, is still a map.
-        warnings.simplefilter("ignore", FITSFixedWarning)
-        warnings.simplefilter("ignore", AstropyUserWarning)
-        return WCS(header)
-
-
-def _read_cells(path: Path, settings: ReddeningSettings) -> TableMap:
-    table = read_user_table(path, what=_WHAT)
-    ra = _required(table, _RA_NAMES, settings.ra_column, "ra_column", path)
-    dec = _required(table, _DEC_NAMES, settings.dec_column, "dec_column", path)
-    value, quantity = _value_column(table, settings, path)
-    factor = _conversion(quantity, settings, path)
-    error = find_column(table, _ERROR_NAMES, chosen=settings.error_column)
-    data = number_column(table, value, unit="mag") * factor
-    errors = number_column(table, error, unit="mag") * factor if error else np.full(len(table), np.nan)
-    positions = number_column(table, ra, unit="deg"), number_column(table, dec, unit="deg")
-    good = np.isfinite(data) & np.isfinite(positions[0]) & np.isfinite(positions[1])
-    if not good.any():
-        msg = f"{_WHAT} {path} has no cell with a position and a value"
-        raise InputFormatError(msg)
-    return TableMap(positions[0][good], positions[1][good], data[good], errors[good], settings.max_separation)
-
-
-def _required(table: Table, names: tuple[str, ...], chosen: str | None, setting: str, path: Path) -> str:
-    found = find_column(table, names, chosen=chosen)
-    if found is None:
-        wanted = chosen or " or ".join(names[:3])
-        msg = (
-            f"{_WHAT} {path} has no column {wanted}; its columns are {', '.join(table.colnames)}. "
-            f"Name the right one with {setting} under [reddening]"
-        )
-        raise InputFormatError(msg)
-    return found
-
-
-def _value_column(table: Table, settings: ReddeningSettings, path: Path) -> tuple[str, str]:
-    if settings.value_column is not None:
-        name = _required(table, (), settings.value_column, "value_column", path)
-        return name, settings.quantity or "E(V-I)"
-    for quantity, names in _VALUE_NAMES.items():
-        found = find_column(table, names)
-        if found is not None and settings.quantity in {None, quantity}:
-            return found, quantity
-    return _required(table, _VALUE_NAMES["E(V-I)"], None, "value_column", path), "E(V-I)"
-
-
-def _conversion(quantity: str, settings: ReddeningSettings, path: Path) -> float:
-    if quantity == "E(V-I)":
-        return 1.0
-    if settings.E_VI_per_E_BV is None:
-        msg = f"{_WHAT} {path} holds E(B-V): set E_VI_per_E_BV under [reddening] (1.24 to 1.38 are in use)"
-        raise SettingsError(msg)
-    return settings.E_VI_per_E_BV
+    return read_map(settings)
 
 
 def reddening_of(
-    ra: FloatArray, dec: FloatArray, *, mean: MeanReddening, dust: ReddeningMap | None = None
+    ra: FloatArray,
+    dec: FloatArray,
+    *,
+    mean: MeanReddening,
+    dust: ReddeningMap | None = None,
+    star_scatter: float | None = None,
 ) -> Reddening:
     """Reddening at positions: of the map where it tells, else the mean of the Cloud, flagged.
 
@@ -284,23 +208,43 @@ def reddening_of(
         Mean and scatter of the Cloud.
     dust : ReddeningMap, optional
         A map.
+    star_scatter : float, optional
+        Scatter of the stars about the map in mag, added in quadrature to its errors on both sides.
 
     Returns
     -------
     Reddening
-        E(V-I), its error and the flags. A map without errors takes the scatter of the Cloud as error, since a map
-        gives the mean along the line of sight and hot stars scatter about it.
+        E(V-I), its errors and the flags.
+
+    Notes
+    -----
+    A map gives the mean along the line of sight, about which hot stars scatter. A map without errors takes
+    `star_scatter` as its error or, without that, the scatter of the Cloud. A map with errors keeps them alone unless
+    `star_scatter` is given: how far O and B stars scatter about a given map is not a published number, and some maps
+    have part of it in their errors. Negative values, which maps have where the reddening is near zero, are kept and
+    flagged: to clip them would redden the stars of clear fields on average.
     """
     n_stars = len(ra)
-    value, error = np.full(n_stars, np.nan), np.full(n_stars, np.nan)
-    if dust is not None:
-        value, error = dust.at(ra, dec)
-    untold = np.isnan(value)
+    unknown = np.full(n_stars, np.nan)
+    sample = MapSample(unknown, unknown, unknown, np.zeros(n_stars, dtype=bool)) if dust is None else dust.at(ra, dec)
+    untold = np.isnan(sample.E_VI)
     flags = np.where(untold, int(Flag.MEAN_REDDENING), 0)
     if dust is not None:
-        flags |= np.where(untold, int(Flag.OUTSIDE_REDDENING_MAP), 0)
-    return Reddening(
-        np.where(untold, mean.E_VI, value),
-        np.where(np.isnan(error), mean.scatter, error),
-        flags.astype(np.int64),
-    )
+        flags |= np.where(sample.inside, 0, int(Flag.OUTSIDE_REDDENING_MAP))
+        flags |= np.where(untold & sample.inside, int(Flag.BLANK_REDDENING), 0)
+        flags |= np.where(sample.E_VI < 0, int(Flag.NEGATIVE_REDDENING), 0)
+    lower, upper = _errors(sample, untold, mean.scatter, star_scatter)
+    return Reddening(np.where(untold, mean.E_VI, sample.E_VI), lower, upper, flags.astype(np.int64))
+
+
+def _errors(
+    sample: MapSample, untold: npt.NDArray[np.bool_], cloud_scatter: float, star_scatter: float | None
+) -> tuple[FloatArray, FloatArray]:
+    """Errors to both sides; a side that the map leaves open takes the other's, if it has one."""
+    unstated = cloud_scatter if star_scatter is None else star_scatter
+    sides = []
+    for side, other in ((sample.lower, sample.upper), (sample.upper, sample.lower)):
+        stated = np.where(np.isnan(side), other, side)
+        total = np.where(np.isnan(stated), unstated, np.hypot(stated, star_scatter or 0.0))
+        sides.append(np.where(untold, cloud_scatter, total))
+    return sides[0], sides[1]

@@ -6,11 +6,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from astropy.table import QTable, Table, vstack
+from astropy.table import QTable, Row, Table, vstack
 
 from cbminer.catalogue.writers import CatalogueTitle, write_catalogue
 from cbminer.columns import label_column, values
+from cbminer.measurement import FittedChunk
 from cbminer.morphology.fourier import shape_model
+from cbminer.morphology.published import VIZIER
 from cbminer.pipeline import CloudSelection, Selection, candidate_curves
 from cbminer.provenance import InputFile, Provenance, hash_files, write_provenance
 from cbminer.report.figures import (
@@ -101,13 +103,14 @@ def _set_aside_table(selection: Selection) -> Table:
 
 def _provenance(selection: Selection, command: str) -> Provenance:
     clouds = selection.clouds
-    inputs: list[InputFile] = [hash_files(name, paths) for cloud in clouds for name, paths in cloud.inputs]
+    inputs: list[InputFile] = [item for cloud in clouds for item in cloud.inputs]
     for path, name in (
         (selection.settings.reddening.map, "reddening map"),
         (selection.settings.morphology_table.table, "morphology table"),
     ):
-        if path is not None:
+        if path is not None and path != VIZIER:
             inputs.append(hash_files(name, [Path(path).expanduser()]))
+    inputs += [hash_files(f"VizieR {path.name}", [path]) for path in selection.tables]
     n_selected = {cloud.galaxy: int(np.sum(cloud.stars["selected"])) for cloud in clouds}
     return Provenance(
         command=command,
@@ -158,27 +161,26 @@ def _band(cloud: CloudSelection, selection: Selection) -> RelationBand:
 
 
 def _folded_curves(selection: Selection) -> Sequence[FoldedCurve]:
-    candidates, fitted = candidate_curves(selection)
-    if fitted is None:
-        return []
+    folded = {}
+    for candidates, fitted in candidate_curves(selection):
+        for index, row in enumerate(candidates):
+            folded[int(row["rank"])] = _folded_curve(row, fitted, index)
+    return [folded[rank] for rank in sorted(folded)]
+
+
+def _folded_curve(row: Row, fitted: FittedChunk, index: int) -> FoldedCurve:
     curves, shapes = fitted.cleaned.curves, fitted.shapes
-    folded = []
-    for index, row in enumerate(candidates):
-        points = curves.points_of(index)
-        phase = (fitted.cleaned.phase[points] - shapes.phase_zero[index]) % 1.0
-        lines = (
-            f"{row['galaxy']}  P = {row['period'].to_value('d'):.4f} d",
-            f"M_V = {row['M_V'].to_value('mag'):.2f}  W = {row['W']:.3f}",
-        )
-        folded.append(
-            FoldedCurve(
-                str(row["id"]),
-                lines,
-                phase,
-                curves.mag[points],
-                curves.mag_err[points],
-                _MODEL_PHASE,
-                shape_model(shapes, index, _MODEL_PHASE),
-            )
-        )
-    return folded
+    points = curves.points_of(index)
+    lines = (
+        f"{row['galaxy']}  P = {row['period'].to_value('d'):.4f} d",
+        f"M_V = {row['M_V'].to_value('mag'):.2f}  W = {row['W']:.3f}",
+    )
+    return FoldedCurve(
+        str(row["id"]),
+        lines,
+        (fitted.cleaned.phase[points] - shapes.phase_zero[index]) % 1.0,
+        curves.mag[points],
+        curves.mag_err[points],
+        _MODEL_PHASE,
+        shape_model(shapes, index, _MODEL_PHASE),
+    )

@@ -1,12 +1,15 @@
 """Files of a server, fetched whole or not at all: resumed, retried, checked, and entered into the manifest."""
 
+import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -16,16 +19,20 @@ from pydantic import Field
 from cbminer.errors import ArchiveError
 from cbminer.monitor import TransferMonitor
 from cbminer.quantities import Megabytes, Seconds, SettingsModel
-from cbminer.survey.manifest import Entry, Manifest
+from cbminer.survey.manifest import Entry, Manifest, now
 from cbminer.survey.part import Part, refuse_full_disk, sha256_of
 from cbminer.survey.transport import Failure, Missing, Refusal, Remote, is_loopback, open_transport
 
-__all__ = ["WAYS_OUT", "FetchSettings", "Fetcher", "Interrupted"]
+__all__ = ["WAYS_OUT", "Check", "FetchSettings", "Fetcher", "Interrupted", "Job"]
 
 WAYS_OUT = "Give a copy on disk with --archive PATH, or try the simulated survey with --survey mock"
-_JOIN_SECONDS = 2.0
+# How long Ctrl-C waits for threads to write down what has come.
+_JOIN_SECONDS = 1.0
+# A request more is nothing beside a file of this size.
+_LARGE = 1 << 20
 
 Check = Callable[[Path], str]
+_T = TypeVar("_T")
 
 
 class FetchSettings(SettingsModel):
@@ -33,7 +40,7 @@ class FetchSettings(SettingsModel):
 
     connections: int = Field(default=2, ge=1, le=4, description="connections at a time; it is a public service")
     requests_per_second: float = Field(
-        default=10.0, gt=0, description="requests a second at most; a server on this machine is not paced"
+        default=5.0, gt=0, description="requests a second at most; a server on this machine is not paced"
     )
     timeout: Seconds = Field(default=30.0, gt=0, description="time without a byte after which a request has failed")
     attempts: int = Field(default=5, ge=1, description="tries in a row without a new byte before giving up")
@@ -55,19 +62,42 @@ class Interrupted(Exception):  # noqa: N818 - it answers a wish of the user
     """The fetching was asked to stop."""
 
 
-class _Damaged(Failure):
-    """All bytes came, but they are not what they should be."""
+class Job(NamedTuple):
+    """A file to fetch.
+
+    Attributes
+    ----------
+    name : str
+        Path in the archive.
+    target : `~pathlib.Path`
+        Where the whole file goes.
+    check : callable or None
+        Says what is wrong with the content of a file that came whole; empty if nothing.
+    largest : int or None
+        Bytes above which the file is refused.
+    again : bool
+        Whether to fetch it even if it is there already. The old file stays until the new one has come whole.
+    """
+
+    name: str
+    target: Path
+    check: Check | None = None
+    largest: int | None = None
+    again: bool = False
 
 
 class Fetcher:
-    """Fetches files of one server into one cache. Safe to share between threads.
+    """Fetches files of one server into one cache. Safe to share between threads that fetch different files.
+
+    The caller keeps other processes from fetching into the same cache. A Fetcher is a context manager: it is closed
+    at the end of the block.
 
     Parameters
     ----------
     base_url : str
-        Address that names are relative to; ends in a slash.
+        Address that names are relative to.
     incoming : `~pathlib.Path`
-        Folder for files on their way.
+        Folder for files on their way, on the disk that they are for.
     manifest : Manifest
         Manifest of the cache.
     settings : FetchSettings
@@ -85,22 +115,46 @@ class Fetcher:
         settings: FetchSettings,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._base_url = base_url
+        self._address = base_url.rstrip("/") + "/"
+        self._server = _without_password(self._address)
         self._incoming = incoming
         self._manifest = manifest
         self._settings = settings
         self._transport = open_transport(
             base_url, timeout=settings.timeout, connections=settings.connections, transport=transport
         )
-        self._stop = threading.Event()
         self._pace = _Pace(0.0 if is_loopback(base_url) else 1.0 / settings.requests_per_second)
+        self._stops: set[threading.Event] = set()
+        # Whether the server was found to announce the true size of a file.
+        self._is_honest = False
 
     def close(self) -> None:
-        """Give the connections back."""
+        """End what is under way, keeping what has come, and give the connections back."""
+        for stop in list(self._stops):
+            stop.set()
+        self._transport.abort()
         self._transport.close()
 
+    def __enter__(self) -> Self:
+        """Return the fetcher itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
+        self.close()
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[threading.Event]:
+        """Make the event that ends one call, and no other."""
+        stop = threading.Event()
+        self._stops.add(stop)
+        try:
+            yield stop
+        finally:
+            self._stops.discard(stop)
+
     def url(self, name: str) -> str:
-        """Address of a file.
+        """Address of a file, as people may see it.
 
         Parameters
         ----------
@@ -110,9 +164,9 @@ class Fetcher:
         Returns
         -------
         str
-            Its address.
+            Its address, without a password.
         """
-        return self._base_url + quote(name)
+        return self._server + quote(name)
 
     def ask(self, name: str) -> Remote | None:
         """Ask the server about a file.
@@ -132,20 +186,28 @@ class Fetcher:
         ArchiveError
             If the server cannot be asked.
         """
-        tries = _Tries()
-        with self._errors(name):
+        with self._stoppable() as stop, self._errors(name):
+            tries = _Tries(stop)
             try:
-                return self._retrying(tries)(self._ask_once, name, tries)
+                return self._retrying(tries, partial(self._ask_once, _plain(name), tries))
             except Missing:
                 return None
 
     def _ask_once(self, name: str, tries: "_Tries") -> Remote:
         tries.begin()
-        self._pace.wait(self._stop)
-        return self._transport.ask(self.url(name))
+        self._pace.wait(tries.stop)
+        tries.heed_stop()
+        return self._transport.ask(self._request_url(name))
 
     def fetch(
-        self, name: str, target: Path, *, check: Check | None = None, monitor: TransferMonitor | None = None
+        self,
+        name: str,
+        target: Path,
+        *,
+        check: Check | None = None,
+        monitor: TransferMonitor | None = None,
+        largest: int | None = None,
+        again: bool = False,
     ) -> Entry | None:
         """Fetch a file that is not there yet.
 
@@ -159,6 +221,10 @@ class Fetcher:
             Says what is wrong with the content of a file that came whole; empty if nothing.
         monitor : TransferMonitor, optional
             Told of the bytes.
+        largest : int, optional
+            Bytes above which the file is refused.
+        again : bool, optional
+            Whether to fetch it even if it is there already. The old file stays until the new one has come whole.
 
         Returns
         -------
@@ -170,116 +236,127 @@ class Fetcher:
         ArchiveError
             If the server does not give it, or it cannot be written.
         Interrupted
-            If the fetching was asked to stop; what has come is kept.
+            If the fetcher was closed; what has come is kept.
         """
-        part = Part(self._incoming / f"{name}.part")
-        known = self._manifest.get(name)
-        if known is not None and known.state == "file" and self._finish_move(part, known, target):
-            return known
-        tries = _Tries(part.size)
-        telling = monitor or TransferMonitor()
-        telling.received(part.size)
-        try:
-            with self._errors(name):
-                self._retrying(tries)(self._receive, name, part, check, telling, tries)
-        except Missing:
-            part.discard()
-            self._manifest.put(Entry(name, self.url(name), state="absent"))
-            return None
-        finally:
-            part.close()
-        return self._keep(name, part, target)
+        with self._stoppable() as stop:
+            return self._fetch(Job(name, target, check, largest, again), monitor or TransferMonitor(), stop)
 
-    def _finish_move(self, part: Part, known: Entry, target: Path) -> bool:
-        """Give a file its name that an earlier process had received whole, but not renamed."""
-        if target.exists() or not part.path.exists():
-            return target.exists()
-        if part.path.stat().st_size != known.size or sha256_of(part.path) != known.sha256:
-            return False
-        part.move_to(target)
-        return True
+    def _fetch(self, job: Job, monitor: TransferMonitor, stop: threading.Event) -> Entry | None:
+        with self._errors(job.name):
+            path = self._incoming / f"{_plain(job.name)}.part"
+            known = self._manifest.get(job.name)
+            if known is not None and known.state == "file" and not job.again and _is_there(known, path, job.target):
+                return known
+            with closing(Part(path)) as part:
+                part.verify()
+                errand = _Errand(job, part, monitor, _Tries(stop, part.size))
+                monitor.received(part.size)
+                try:
+                    self._retrying(errand.tries, partial(self._receive, errand))
+                except Missing:
+                    errand.discard()
+                    if known is None or known.state != "file" or not job.target.exists():
+                        self._manifest.put(Entry(job.name, self.url(job.name), state="absent"))
+                    return None
+            return self._keep(job, part)
 
-    def _keep(self, name: str, part: Part, target: Path) -> Entry:
+    def _keep(self, job: Job, part: Part) -> Entry:
         """Enter a whole file into the manifest, then give it its name: the name vouches for the bytes."""
         remote = part.remote or Remote()
-        entry = Entry(name, self.url(name), part.size, sha256_of(part.path), remote.etag, remote.modified)
+        entry = Entry(job.name, self.url(job.name), part.size, part.sha256, remote.etag, remote.modified, now())
         self._manifest.put(entry)
-        part.move_to(target)
+        part.move_to(job.target)
         return entry
 
-    def _receive(self, name: str, part: Part, check: Check | None, monitor: TransferMonitor, tries: "_Tries") -> None:
+    def _receive(self, errand: "_Errand") -> None:
+        """Fetch what is missing of a file, in one request."""
+        part, tries, before = errand.part, errand.tries, errand.part.size
         tries.begin()
-        self._pace.wait(self._stop)
-        url, before = self.url(name), part.size
-        offset = before if part.remote is not None and _resumable(part.remote) else 0
-        try:
-            with self._transport.get(url, offset=offset, known=part.remote) as transfer:
-                monitor.received(transfer.offset - before)
-                part.begin(_joined(part.remote, transfer.remote, transfer.offset), offset=transfer.offset)
-                for chunk in transfer.chunks:
-                    part.write(chunk)
-                    monitor.received(len(chunk))
-                    tries.progress(part.size)
-                    self._heed_stop()
-                part.settle()
-        finally:
-            part.close()
-        self._check(url, part, check, monitor)
+        self._pace.wait(tries.stop)
+        tries.heed_stop()
+        offset = _resume_at(part)
+        with (
+            closing(part),
+            self._transport.get(self._request_url(errand.job.name), offset=offset, known=part.remote) as transfer,
+        ):
+            tries.heed_stop()
+            errand.monitor.received(transfer.offset - before)
+            part.begin(_joined(part.remote, transfer.remote, transfer.offset), offset=transfer.offset)
+            errand.refuse_excess()
+            for chunk in transfer.chunks:
+                tries.heed_stop()
+                part.write(chunk)
+                errand.monitor.received(len(chunk))
+                tries.progress(part.size)
+                errand.refuse_excess()
+            tries.heed_stop()
+            part.settle()
+        self._check(errand)
 
-    def _check(self, url: str, part: Part, check: Check | None, monitor: TransferMonitor) -> None:
-        """Refuse a file that is shorter or longer than it should be, or not what it should be."""
-        size = part.remote.size if part.remote is not None else None
+    def _request_url(self, name: str) -> str:
+        return self._address + quote(name)
+
+    def _check(self, errand: "_Errand") -> None:
+        """Refuse a file that is shorter than it should be, or not what it should be."""
+        part, size = errand.part, errand.announced
         if size is not None and part.size < size:
             msg = f"ended after {part.size} of {size} bytes"
             raise Failure(msg)
-        reason = f"sent {part.size} bytes and announced {size}" if size is not None and part.size > size else ""
-        reason = reason or (check(part.path) if check is not None else "")
-        if not reason and check is not None and self._goes_on(url, part):
+        if errand.job.check is not None and (reason := errand.job.check(part.path)):
+            raise errand.damaged(reason)
+        if self._goes_on(errand):
             reason = f"announced {size} bytes of a longer file"
-        if reason:
-            monitor.received(-part.size)
-            part.discard()
-            raise _Damaged(reason)
+            raise errand.damaged(reason)
 
-    def _goes_on(self, url: str, part: Part) -> bool:
-        """Ask for bytes beyond the announced end: a server that announces too few gives itself away."""
-        if part.remote is None or not part.remote.ranges:
-            return False
-        try:
-            with self._transport.get(url, offset=part.size, known=part.remote) as transfer:
-                return transfer.offset == part.size and any(transfer.chunks)
-        except (Failure, Refusal):
-            return False
+    def _goes_on(self, errand: "_Errand") -> bool:
+        """Ask for bytes beyond the announced end: a server that announces too few gives itself away.
 
-    def _retrying(self, tries: "_Tries") -> tenacity.Retrying:
+        The request is spared once the server was honest about one file, except for large ones.
+        """
+        part = errand.part
+        can_tell = part.remote is not None and part.remote.ranges and part.remote.size is not None
+        if part.remote is None or not can_tell or (self._is_honest and part.size < _LARGE):
+            return False
+        # The bytes that were not announced may be taken for an answer: the second connection is a clean one.
+        for _ in range(2):
+            self._pace.wait(errand.tries.stop)
+            try:
+                goes_on = self._transport.goes_on(self._request_url(errand.job.name), part.remote)
+            except Failure:
+                continue
+            except Refusal:
+                return False
+            self._is_honest = self._is_honest or not goes_on
+            return goes_on
+        return False
+
+    def _retrying(self, tries: "_Tries", call: Callable[[], _T]) -> _T:
+        """Call until it works, another try would not help, or the tries are used up."""
         settings = self._settings
 
         def wait(state: tenacity.RetryCallState) -> float:
-            failure = state.outcome.exception() if state.outcome is not None else None
-            asked = failure.retry_after if isinstance(failure, Failure) else None
-            doubling = settings.backoff * 2.0 ** max(0, tries.fruitless - 1)
             # Jitter keeps clients that failed together from coming back together.
-            return max(asked or 0.0, float(min(settings.longest_wait, doubling) * random.uniform(0.75, 1.25)))  # noqa: S311
+            jitter = random.uniform(0.75, 1.25)  # noqa: S311
+            doubled = math.ldexp(settings.backoff, min(max(0, tries.fruitless - 1), 60))
+            return max(_asked_wait(state), float(min(settings.longest_wait, doubled * jitter)))
 
         def is_enough(state: tenacity.RetryCallState) -> bool:
             failure = state.outcome.exception() if state.outcome is not None else None
-            asked = failure.retry_after if isinstance(failure, Failure) else None
-            return tries.fruitless >= settings.attempts or (asked or 0.0) > settings.longest_wait
+            is_hopeless = isinstance(failure, _Damaged) and failure.is_hopeless
+            tried = max(tries.fruitless, tries.damages)
+            return is_hopeless or tried >= settings.attempts or _asked_wait(state) > settings.longest_wait
 
-        return tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Failure),
-            wait=wait,
-            stop=is_enough,
-            sleep=self._sleep,
-            reraise=True,
+        def sleep(seconds: float) -> None:
+            self._sleep(seconds, tries.stop)
+
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Failure), wait=wait, stop=is_enough, sleep=sleep, reraise=True
         )
+        return retrying(call)
 
-    def _sleep(self, seconds: float) -> None:
-        self._stop.wait(seconds)
-        self._heed_stop()
-
-    def _heed_stop(self) -> None:
-        if self._stop.is_set():
+    def _sleep(self, seconds: float, stop: threading.Event) -> None:
+        stop.wait(seconds)
+        if stop.is_set():
             raise Interrupted
 
     @contextmanager
@@ -287,82 +364,111 @@ class Fetcher:
         """Turn failures and refusals into the error that a user reads."""
         try:
             yield
-        except Missing:
-            raise
         except Failure as failure:
-            again = f" in {failure.retry_after:.0f} s" if failure.retry_after else " later"
-            msg = f"{self._base_url} {failure} for {name}. Try again{again}; what has come is kept. {WAYS_OUT}"
+            again = f" in {math.ceil(failure.retry_after)} s" if failure.retry_after else " later"
+            kept = "" if isinstance(failure, _Damaged) else "; what has come is kept"
+            msg = f"{name} cannot be fetched: {self._server} {failure}. Try again{again}{kept}. {WAYS_OUT}"
             raise ArchiveError(msg) from failure
         except Refusal as refusal:
-            msg = f"{self._base_url} {refusal} for {name}. {WAYS_OUT}"
+            msg = f"{name} cannot be fetched: {self._server} {refusal}. {WAYS_OUT}"
             raise ArchiveError(msg) from refusal
         except OSError as error:
             raise refuse_full_disk(error, self._incoming / name) from error
 
     def fetch_many(
-        self, jobs: Sequence[tuple[str, Path]], *, check: Check | None = None, monitor: TransferMonitor | None = None
+        self,
+        jobs: Iterable[Job | tuple[str, Path]],
+        *,
+        check: Check | None = None,
+        monitor: TransferMonitor | None = None,
     ) -> None:
         """Fetch files over as many connections as the settings allow.
 
         Parameters
         ----------
-        jobs : sequence of (str, `~pathlib.Path`)
-            Paths in the archive, and where the files go.
+        jobs : iterable of Job or (str, `~pathlib.Path`)
+            Files, or their paths in the archive and where they go.
         check : callable, optional
-            As in `fetch`.
+            As in `fetch`, for files whose job has no check of its own.
         monitor : TransferMonitor, optional
-            Told of bytes and files.
+            Told of bytes and files, from several threads.
 
         Raises
         ------
         ArchiveError
-            The first error of any file; what has come so far is kept.
+            The first error of any file. The others stop; what has come so far is kept.
         KeyboardInterrupt
             At once, even if a server stalls.
         """
         telling = monitor or TransferMonitor()
-        queue = iter(jobs)
+        # Two threads on one file would spoil it.
+        wanted = list({job[0]: Job(*job) for job in jobs}.values())
+        queue = iter(wanted)
         lock = threading.Lock()
         failed: list[BaseException] = []
 
         def work() -> None:
-            while not self._stop.is_set() and not failed:
+            while not stop.is_set():
                 with lock:
                     job = next(queue, None)
                 if job is None:
                     return
                 try:
-                    self.fetch(*job, check=check, monitor=telling)
+                    self._fetch(job._replace(check=job.check or check), telling, stop)
                     telling.finished(1)
                 except BaseException as error:  # noqa: BLE001 - it is raised again below, in the thread that waits
                     failed.append(error)
+                    stop.set()
 
-        self._run_threads(work, min(self._settings.connections, len(jobs)))
-        if failed:
-            raise failed[0]
+        with self._stoppable() as stop:
+            self._run_threads(work, min(self._settings.connections, len(wanted)), stop)
+            if failed:
+                raise failed[0]
+            if stop.is_set():
+                raise Interrupted
 
-    def _run_threads(self, work: Callable[[], None], number: int) -> None:
-        """Run threads to their end; Ctrl-C asks them to stop and waits a little."""
-        # Daemon threads: one that waits for a server that stalls must not hold up Ctrl-C.
-        workers = [threading.Thread(target=work, daemon=True) for _ in range(number)]
-        for worker in workers:
-            worker.start()
+    def _run_threads(self, work: Callable[[], None], number: int, stop: threading.Event) -> None:
+        """Run threads to their end; Ctrl-C asks them to stop, wakes those that wait for bytes, and waits a little."""
+        ends = [threading.Event() for _ in range(number)]
+
+        def run(end: threading.Event) -> None:
+            try:
+                work()
+            finally:
+                end.set()
+
         try:
-            for worker in workers:
-                while worker.is_alive():
-                    worker.join(0.1)
+            for end in ends:
+                # Daemon threads: one that waits for a server to answer at all must not hold up Ctrl-C.
+                threading.Thread(target=run, args=(end,), daemon=True).start()
+            # Not Thread.join: after Ctrl-C it takes a thread that still runs for one that has ended.
+            for end in ends:
+                while not end.wait(0.1):
+                    pass
         except BaseException:
-            self._stop.set()
-            for worker in workers:
-                worker.join(_JOIN_SECONDS)
+            stop.set()
+            self._transport.abort()
+            deadline = time.monotonic() + _JOIN_SECONDS
+            for end in ends:
+                end.wait(max(0.0, deadline - time.monotonic()))
             raise
 
 
-class _Tries:
-    """Counts tries in a row that brought no new byte."""
+class _Damaged(Failure):
+    """All bytes came, but they are not what they should be."""
 
-    def __init__(self, size: int = 0) -> None:
+    def __init__(self, reason: str, *, is_hopeless: bool) -> None:
+        super().__init__(reason)
+        self.is_hopeless = is_hopeless
+
+
+class _Tries:
+    """Counts tries in a row that brought no new byte, and whole files that were no good."""
+
+    def __init__(self, stop: threading.Event, size: int = 0) -> None:
+        self.stop = stop
         self.fruitless = 0
+        self.damages = 0
         self._furthest = size
 
     def begin(self) -> None:
@@ -371,14 +477,62 @@ class _Tries:
     def progress(self, size: int) -> None:
         if size > self._furthest:
             self._furthest = size
-            self.fruitless = 1
+            self.fruitless = 0
+
+    def start_over(self) -> None:
+        self.damages += 1
+        self._furthest = 0
+
+    def heed_stop(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted
+
+
+@dataclass
+class _Errand:
+    """A file on its way, and how it went so far."""
+
+    job: Job
+    part: Part
+    monitor: TransferMonitor
+    tries: _Tries
+    damaged_sha256: str = ""
+
+    @property
+    def announced(self) -> int | None:
+        return self.part.remote.size if self.part.remote is not None else None
+
+    def discard(self) -> None:
+        self.monitor.received(-self.part.size)
+        self.part.discard()
+
+    def damaged(self, reason: str) -> _Damaged:
+        """Drop a file that is not what it should be. If the same bytes come twice, the transit is not to blame."""
+        sha256 = self.part.sha256
+        failure = _Damaged(reason, is_hopeless=sha256 == self.damaged_sha256)
+        self.damaged_sha256 = sha256
+        self.discard()
+        self.tries.start_over()
+        return failure
+
+    def refuse_excess(self) -> None:
+        """Refuse a file that has more bytes than were announced, or than it may have."""
+        size, announced, largest = self.part.size, self.announced, self.job.largest
+        if largest is not None and max(size, announced or 0) > largest:
+            self.discard()
+            msg = f"sends {max(size, announced or 0)} bytes, more than the {largest} that such a file may have"
+            raise Refusal(msg)
+        if announced is not None and size > announced:
+            reason = f"sent more than the {announced} bytes that it had announced"
+            raise self.damaged(reason)
 
 
 class _Pace:
     """Keeps requests apart in time, over all threads."""
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._interval = interval
+        self._clock = clock
         self._lock = threading.Lock()
         self._next = 0.0
 
@@ -386,14 +540,47 @@ class _Pace:
         if self._interval <= 0:
             return
         with self._lock:
-            begin = max(time.monotonic(), self._next)
+            begin = max(self._clock(), self._next)
             self._next = begin + self._interval
-        stop.wait(max(0.0, begin - time.monotonic()))
+        stop.wait(max(0.0, begin - self._clock()))
 
 
-def _resumable(remote: Remote) -> bool:
-    """Tell whether a later request can be told from one for another version of the file."""
-    return remote.identifies or remote.size is not None
+def _asked_wait(state: tenacity.RetryCallState) -> float:
+    """Seconds that the server asked to wait."""
+    failure = state.outcome.exception() if state.outcome is not None else None
+    return failure.retry_after or 0.0 if isinstance(failure, Failure) else 0.0
+
+
+def _without_password(address: str) -> str:
+    """Strip the name and password of a user from an address: it is shown and stored."""
+    scheme, separator, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _plain(name: str) -> str:
+    """Refuse a name that would lead out of the folders that it is joined to."""
+    path = PurePosixPath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or set(name) & set("\\:") or not name.isprintable():
+        msg = f"{name!r} is no path in an archive: the catalogue may be damaged"
+        raise ArchiveError(msg)
+    return name
+
+
+def _is_there(known: Entry, path: Path, target: Path) -> bool:
+    """Tell whether a file came already. One that was received whole, but not renamed, is given its name."""
+    if path.is_file() and path.stat().st_size == known.size and sha256_of(path) == known.sha256:
+        Part(path).move_to(target)
+        return True
+    return target.is_file() and target.stat().st_size == known.size
+
+
+def _resume_at(part: Part) -> int:
+    """Place to go on from: 0 unless a changed file could be told from the one whose bytes are there."""
+    if part.remote is None or not part.remote.precondition:
+        return 0
+    # Of a part that is whole the last byte comes once more, and with it word whether the file is still the same.
+    return max(0, part.size - 1) if part.size == part.remote.size else part.size
 
 
 def _joined(before: Remote | None, after: Remote, offset: int) -> Remote:

@@ -21,6 +21,7 @@ from cbminer.columns import FloatArray
 from cbminer.errors import ArchiveError
 from cbminer.survey.mock_curves import Band, Observations, observe, observing_times
 from cbminer.survey.mock_population import (
+    MOCK_PREFIX,
     MockCloud,
     MockMixture,
     MockSettings,
@@ -32,11 +33,13 @@ from cbminer.survey.mock_population import (
 __all__ = [
     "GENERATOR_VERSION",
     "MOCK_MARKER",
+    "MOCK_PREFIX",
     "TRUTH_FILE",
     "MockCloud",
     "MockMixture",
     "MockSettings",
     "build_mock_archive",
+    "is_mock_folder",
 ]
 
 MOCK_MARKER = "MOCK.txt"
@@ -73,6 +76,28 @@ A dash stands for an unknown number.
 class _BuiltStar:
     star: MockStar
     n_points: dict[Band, int]
+
+
+def is_mock_folder(folder: Path) -> bool:
+    """Tell by its marker, or by the name of its first star, whether a folder holds simulated stars.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Folder with ident.dat.
+
+    Returns
+    -------
+    bool
+        True for a simulated survey.
+    """
+    if (folder / MOCK_MARKER).exists():
+        return True
+    try:
+        with (folder / "ident.dat").open("rb") as stream:
+            return stream.read(len(MOCK_PREFIX)) == MOCK_PREFIX.encode()
+    except OSError:
+        return False
 
 
 def build_mock_archive(folder: Path, clouds: Sequence[MockCloud], *, settings: MockSettings, seed: int) -> Path:

@@ -18,6 +18,7 @@ from cbminer.survey.mock_curves import ShapeFigures, measure_shape, photometric_
 from cbminer.survey.mock_systems import MockSystem, draw_system
 
 __all__ = [
+    "MOCK_PREFIX",
     "CatalogueRow",
     "MockCloud",
     "MockMixture",
@@ -27,6 +28,9 @@ __all__ = [
     "draw_star",
     "star_generator",
 ]
+
+# Every simulated star is named so.
+MOCK_PREFIX = "MOCK-"
 
 _CENTRE = {"LMC": (80.05, -69.30), "SMC": (13.19, -72.83)}
 _SCALE_LENGTH_DEG = {"LMC": 1.4, "SMC": 1.0}
@@ -278,7 +282,7 @@ def draw_star(cloud: MockCloud, number: int, *, settings: MockSettings, seed: in
     row = _catalogue_row(sight, epoch, settings, rng)
     short, n_short = rng.random() < settings.short_light_curve, int(rng.integers(20, 61))
     return MockStar(
-        star=f"MOCK-{cloud.name}-ECL-{number:05d}",
+        star=f"{MOCK_PREFIX}{cloud.name}-ECL-{number:05d}",
         galaxy=cloud.name,
         ra=ra,
         dec=dec,

@@ -14,9 +14,9 @@ from typing import Any
 
 import astropy.units as u
 import numpy as np
-from astropy.table import MaskedColumn, QTable
+from astropy.table import QTable
 
-from cbminer.columns import float_column
+from cbminer.columns import float_column, text_column
 from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
 from cbminer.survey.textfile import (
@@ -31,6 +31,7 @@ from cbminer.survey.textfile import (
 
 __all__ = [
     "CATALOGUE_FILES",
+    "REQUIRED_FILES",
     "STAR_TYPES",
     "CatalogueReading",
     "full_hjd",
@@ -446,27 +447,22 @@ def _star_table(
     nothing = _Parameters("", *([math.nan] * 6))
     rows = [parameters.get(identity.star, nothing) for identity in identities]
     stars = QTable(meta={"galaxy": galaxy})
-    stars["id"] = _text(identity.star for identity in identities)
-    stars["galaxy"] = _text(galaxy for _ in identities)
-    stars["type"] = _text(identity.kind for identity in identities)
+    stars["id"] = text_column(identity.star for identity in identities)
+    stars["galaxy"] = text_column(galaxy for _ in identities)
+    stars["type"] = text_column(identity.kind for identity in identities)
     stars["RAJ2000"] = u.Quantity([identity.ra for identity in identities], u.deg)
     stars["DEJ2000"] = u.Quantity([identity.dec for identity in identities], u.deg)
     for name in ("ogle4_id", "ogle3_id", "ogle2_id", "other_id"):
-        stars[name] = _text(getattr(identity, name) for identity in identities)
+        stars[name] = text_column(getattr(identity, name) for identity in identities)
     stars["period"] = float_column([row.period for row in rows], "d")
     stars["T0"] = float_column([row.T0 for row in rows], "d")
     stars["I_mag"] = float_column([row.I_mag for row in rows], "mag")
     stars["V_mag"] = float_column([row.V_mag for row in rows], "mag")
     stars["depth1_survey"] = float_column([row.depth1 for row in rows], "mag")
     stars["depth2_survey"] = float_column([row.depth2 for row in rows], "mag")
-    stars["remark"] = _text(remarks.get(identity.star, "") for identity in identities)
+    stars["remark"] = text_column(remarks.get(identity.star, "") for identity in identities)
     stars["flags"] = np.array([_flags(row) for row in rows], dtype=np.int64)
     return stars
-
-
-def _text(items: Iterable[str]) -> MaskedColumn:
-    data = np.array(list(items), dtype=str)
-    return MaskedColumn(data, mask=data == "")
 
 
 def _flags(row: _Parameters) -> int:

@@ -9,9 +9,10 @@ import ftplib
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from importlib.metadata import version
@@ -38,8 +39,16 @@ __all__ = [
 CHUNK = 1 << 16
 _CONNECT_TIMEOUT = 10.0
 _REDIRECTS = 5
+_WITH_A_FILE = {200, 203, 206}
+_NO_SUCH_METHOD = {405, 501}
 _WORTH_ANOTHER_TRY = {408, 425, 429, 500, 502, 503, 504, 507, 509, 520, 521, 522, 523, 524}
-_CONTENT_RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)")
+# Eighteen digits are more than any file has, and few enough for every number below.
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_CONTENT_RANGE = re.compile(r"bytes\s+([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)")
+# How httpx says that the server hung up; it has no error of its own for it.
+_CLOSED = re.compile(r"disconnected|closed connection")
+_FTP_SIZE = re.compile(r"213\s+([0-9]{1,18})\s*")
+_FTP_FORBIDDEN = re.compile(r"permission|denied|not allowed|forbidden", re.IGNORECASE)
 
 
 class Failure(Exception):  # noqa: N818 - it is no error until the tries are used up
@@ -98,13 +107,24 @@ class Remote:
         bool
             False as soon as a size, tag or time known to both differs.
         """
-        pairs = ((self.size, other.size), (self.etag, other.etag), (self.modified, other.modified))
+        tags = (self.etag.removeprefix("W/"), other.etag.removeprefix("W/"))
+        pairs = ((self.size, other.size), tags, (self.modified, other.modified))
         return all(mine == theirs for mine, theirs in pairs if mine not in {None, ""} and theirs not in {None, ""})
 
-    @property
-    def identifies(self) -> bool:
-        """Whether anything here but the size would tell that the file has changed."""
-        return bool(self.etag or self.modified)
+    def is_same_file(self, other: "Remote") -> bool:
+        """Tell whether bytes that came at one time may be joined with bytes of the other.
+
+        Parameters
+        ----------
+        other : Remote
+            What was said at another time.
+
+        Returns
+        -------
+        bool
+            Whether both know a tag or a time of change, and nothing that both know has changed.
+        """
+        return self.agrees(other) and bool((self.etag and other.etag) or (self.modified and other.modified))
 
     @property
     def precondition(self) -> str:
@@ -141,8 +161,60 @@ class Transport(Protocol):
     def get(self, url: str, *, offset: int = 0, known: Remote | None = None) -> Iterator[Transfer]:
         """Bytes of a file from a place on, if it is still the file that is known."""
 
+    def goes_on(self, url: str, known: Remote) -> bool:
+        """Ask whether a file has bytes beyond the size that was announced."""
+
+    def abort(self) -> None:
+        """Wake the threads that wait for bytes: their transfers fail."""
+
     def close(self) -> None:
         """Give the connections back."""
+
+
+class _Hold:
+    """A socket of a transfer under way."""
+
+    def __init__(self, sock: socket.socket | None) -> None:
+        self._sock = sock
+        self._is_ended = False
+
+    def end(self) -> None:
+        """Wake the thread that waits for the socket."""
+        self._is_ended = True
+        if self._sock is not None:
+            with suppress(OSError):
+                # The method of the plain class: that of a TLS socket would pull the rug from under its reader.
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+    def refuse_end(self) -> None:
+        """Fail if the socket was ended from here, which may look as if the server had sent all of the file."""
+        if self._is_ended:
+            msg = "was asked for no more"
+            raise Failure(msg)
+
+
+class _Sockets:
+    """Sockets of the transfers under way, so that another thread can end them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holds: set[_Hold] = set()
+
+    @contextmanager
+    def holding(self, sock: socket.socket | None) -> Iterator[_Hold]:
+        hold = _Hold(sock)
+        with self._lock:
+            self._holds.add(hold)
+        try:
+            yield hold
+        finally:
+            with self._lock:
+                self._holds.discard(hold)
+
+    def end_all(self) -> None:
+        with self._lock:
+            for hold in self._holds:
+                hold.end()
 
 
 def user_agent() -> str:
@@ -214,11 +286,11 @@ def raise_for_status(response: httpx.Response) -> None:
 
 def _retry_after(text: str) -> float | None:
     """Seconds to wait, from a number of seconds or a date; None if the header is absent or says neither."""
-    if text.strip().isdigit():
+    if _NUMBER.fullmatch(text.strip()):
         return float(text)
     try:
         when = parsedate_to_datetime(text)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, IndexError, OverflowError):
         return None
     when = when if when.tzinfo else when.replace(tzinfo=UTC)
     return max(0.0, (when - datetime.now(UTC)).total_seconds())
@@ -241,13 +313,18 @@ class HttpTransport:
         self, *, timeout: float = 30.0, connections: int = 2, transport: httpx.BaseTransport | None = None
     ) -> None:
         self._client = http_client(timeout=timeout, connections=connections, transport=transport)
+        self._sockets = _Sockets()
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
 
+    def abort(self) -> None:
+        """Wake the threads that wait for bytes: their transfers fail."""
+        self._sockets.end_all()
+
     def ask(self, url: str) -> Remote:
-        """Ask about a file with a HEAD request.
+        """Ask about a file with a HEAD request, or with a GET request where the server knows no HEAD.
 
         Parameters
         ----------
@@ -265,8 +342,11 @@ class HttpTransport:
             As `raise_for_status`.
         """
         with self._answer("HEAD", url, {}) as response:
-            raise_for_status(response)
-            return _remote(response)
+            if response.status_code not in _NO_SUCH_METHOD:
+                raise_for_status(response)
+                return _remote(response)
+        with self.get(url) as transfer:
+            return transfer.remote
 
     @contextmanager
     def get(self, url: str, *, offset: int = 0, known: Remote | None = None) -> Iterator[Transfer]:
@@ -297,38 +377,79 @@ class HttpTransport:
             if known is not None and known.precondition:
                 headers["If-Range"] = known.precondition
         with self._answer("GET", url, headers) as response:
-            if offset and not _continues(response, offset, known):
-                response.close()
-                with self.get(url) as whole:
-                    yield whole
+            if not offset or _continues(response, offset, known):
+                yield from self._transfer(response, offset)
                 return
-            if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-                # Every byte was there already.
-                yield Transfer(_remote(response), offset, iter(()))
-                return
-            raise_for_status(response)
-            _refuse_encoding(response)
-            start = offset if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
-            yield Transfer(_remote(response), start, _body(response))
+        # The file has changed, or the server sent another part than was asked for: all of it, then.
+        with self._answer("GET", url, {}) as response:
+            yield from self._transfer(response, 0)
+
+    def _transfer(self, response: httpx.Response, offset: int) -> Iterator[Transfer]:
+        """Yield the one transfer of a response."""
+        raise_for_status(response)
+        if response.status_code not in _WITH_A_FILE:
+            msg = f"answered {response.status_code} {response.reason_phrase} and sent no file"
+            raise Refusal(msg)
+        if not _is_plain(response):
+            msg = f"sent the file packed with {response.headers['Content-Encoding']} although it was asked not to"
+            raise Refusal(msg)
+        is_part = response.status_code == httpx.codes.PARTIAL_CONTENT
+        if is_part and _first_byte(response) != offset:
+            msg = "sent another part of the file than it was asked for"
+            raise Failure(msg)
+        stream = response.extensions.get("network_stream")
+        with self._sockets.holding(stream.get_extra_info("socket") if stream is not None else None) as hold:
+            yield Transfer(_remote(response), offset if is_part else 0, _body(response, hold))
+
+    def goes_on(self, url: str, known: Remote) -> bool:
+        """Ask whether a file has bytes beyond the size that was announced.
+
+        Parameters
+        ----------
+        url : str
+            Address of the file.
+        known : Remote
+            What the server said about it.
+
+        Returns
+        -------
+        bool
+            True if the server has more of the same file.
+
+        Raises
+        ------
+        Failure, Refusal
+            If the server gives no answer.
+        """
+        if known.size is None or not known.ranges:
+            return False
+        with self._answer("GET", url, {"Range": f"bytes={known.size}-{known.size}"}) as response:
+            if response.status_code != httpx.codes.PARTIAL_CONTENT:
+                return False
+            # The size is what is in doubt.
+            return _first_byte(response) == known.size and replace(known, size=None).agrees(_remote(response))
 
     @contextmanager
     def _answer(self, method: str, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """Open a response, following redirects that stay on the host."""
-        address = httpx.URL(url)
+        with _failures():
+            address = httpx.URL(url)
         for _ in range(_REDIRECTS + 1):
             with _failures():
                 response = self._client.send(self._client.build_request(method, address, headers=headers), stream=True)
             if not response.has_redirect_location:
                 try:
+                    _drain(response)
                     yield response
                 finally:
                     response.close()
                 return
-            target = address.join(response.headers["Location"])
             response.close()
+            with _failures():
+                target = address.join(response.headers["Location"])
             _refuse_leaving(address, target)
             address = target
-        msg = f"redirects in a circle ({_REDIRECTS} redirects, the last to {address})"
+        msg = f"redirects in a circle ({_REDIRECTS} redirects, the last to {_public(address)})"
         raise Refusal(msg)
 
 
@@ -341,67 +462,88 @@ def _failures() -> Iterator[None]:
         msg = f"cannot be asked ({error})"
         raise Refusal(msg) from error
     except httpx.TimeoutException as error:
-        msg = f"did not answer in time ({type(error).__name__})"
+        msg = "did not answer in time"
+        raise Failure(msg) from error
+    except (httpx.ConnectError, httpx.ProxyError) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            msg = f"shows a certificate that cannot be trusted ({error})"
+            raise Refusal(msg) from error
+        msg = f"cannot be reached ({error})"
         raise Failure(msg) from error
     except httpx.HTTPError as error:
-        msg = f"cannot be reached ({str(error) or type(error).__name__})"
+        reason = str(error).rstrip(".") or type(error).__name__
+        is_garbled = isinstance(error, httpx.ProtocolError) and not _CLOSED.search(reason)
+        msg = f"{'sent no proper answer' if is_garbled else 'broke off the connection'} ({reason})"
         raise Failure(msg) from error
+
+
+def _drain(response: httpx.Response) -> None:
+    """Read a short error page, or an answer without a body, to its end: that keeps the connection in use."""
+    length = response.headers.get("Content-Length", "")
+    is_short = _NUMBER.fullmatch(length) is not None and int(length) <= CHUNK
+    if response.request.method == "HEAD" or (response.is_error and is_short):
+        with suppress(httpx.HTTPError):
+            response.read()
+
+
+def _public(address: httpx.URL) -> httpx.URL:
+    """Strip the name and password of a user from an address."""
+    return address.copy_with(userinfo=b"")
 
 
 def _refuse_leaving(address: httpx.URL, target: httpx.URL) -> None:
     """Refuse a redirect to another host, or from an encrypted to a plain connection."""
     if target.host != address.host or target.scheme not in {"http", "https"}:
-        msg = f"redirects to another host ({target}); if you trust it, name it with --archive"
+        msg = f"redirects to another host ({_public(target)}); if you trust it, name it with --archive"
         raise Refusal(msg)
     if address.scheme == "https" and target.scheme != "https":
-        msg = f"redirects to an unencrypted address ({target}); if you trust it, name it with --archive"
+        msg = f"redirects to an unencrypted address ({_public(target)}); if you trust it, name it with --archive"
         raise Refusal(msg)
 
 
-def _refuse_encoding(response: httpx.Response) -> None:
-    """Refuse bytes that were packed on the way: their length and ranges are not those of the file.
+def _is_plain(response: httpx.Response) -> bool:
+    """Tell whether the bytes are those of the file: others have another length and other parts.
 
     A .gz file is packed for good, and servers that say so in a header mean the file itself.
     """
-    encoding = response.headers.get("Content-Encoding", "identity").lower()
+    encoding = response.headers.get("Content-Encoding", "").lower()
     packed_file = response.request.url.path.endswith((".gz", ".tgz")) and encoding in {"gzip", "x-gzip"}
-    if encoding not in {"", "identity"} and not packed_file:
-        msg = f"sent the file packed with {encoding} although it was asked not to"
-        raise Refusal(msg)
+    return encoding in {"", "identity"} or packed_file
 
 
 def _continues(response: httpx.Response, offset: int, known: Remote | None) -> bool:
-    """Tell whether an answer to a Range request goes on with the same file at the right place."""
-    if response.status_code not in {
-        httpx.codes.PARTIAL_CONTENT,
-        httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
-    }:
-        # A whole file, which starts over, or an error, which is raised for its status.
-        return True
-    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-    if match is None or (known is not None and not known.agrees(_remote(response))):
-        return False
-    if match[1] is None:
-        return match[3] == str(offset)
-    return int(match[1]) == offset
+    """Tell whether the answer to a Range request will do, or the whole file has to be asked for."""
+    if response.status_code == httpx.codes.PARTIAL_CONTENT:
+        return _first_byte(response) == offset and (known is None or known.is_same_file(_remote(response)))
+    # A whole file starts over, and an error is raised for its status. But a server that has no such part may well
+    # have a file.
+    return response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+
+
+def _first_byte(response: httpx.Response) -> int | None:
+    """Place in the file of the first byte of a part; None if it is not said."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    return int(match[1]) if match is not None else None
 
 
 def _remote(response: httpx.Response) -> Remote:
-    size: int | None = None
-    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
-    if match is not None:
-        size = int(match[3]) if match[3].isdigit() else None
-    elif response.headers.get("Content-Length", "").isdigit():
-        size = int(response.headers["Content-Length"])
     headers = response.headers
-    ranges = response.status_code == httpx.codes.PARTIAL_CONTENT or headers.get("Accept-Ranges", "").lower() == "bytes"
+    is_part = response.status_code == httpx.codes.PARTIAL_CONTENT
+    length = headers.get("Content-Length", "")
+    if is_part:
+        match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
+        length = match[2] if match is not None else ""
+    size = int(length) if _NUMBER.fullmatch(length) and _is_plain(response) else None
+    ranges = is_part or headers.get("Accept-Ranges", "").lower() == "bytes"
     return Remote(size, headers.get("ETag", ""), headers.get("Last-Modified", ""), ranges)
 
 
-def _body(response: httpx.Response) -> Iterator[bytes]:
+def _body(response: httpx.Response, hold: _Hold) -> Iterator[bytes]:
     with _failures():
-        # Raw bytes: a .gz file stays as it is whatever the headers say.
-        yield from response.iter_raw(CHUNK)
+        # Raw bytes: a .gz file stays as it is whatever the headers say. As they come: bytes that httpx gathers into
+        # chunks of a size would be lost if the connection breaks.
+        yield from response.iter_raw()
+    hold.refuse_end()
 
 
 class FtpTransport:
@@ -415,9 +557,32 @@ class FtpTransport:
 
     def __init__(self, *, timeout: float = 30.0) -> None:
         self._timeout = timeout
+        self._sockets = _Sockets()
 
     def close(self) -> None:
         """Do nothing: no connection outlives its request."""
+
+    def abort(self) -> None:
+        """Wake the threads that wait for bytes: their transfers fail."""
+        self._sockets.end_all()
+
+    def goes_on(self, url: str, known: Remote) -> bool:
+        """Tell whether a file has bytes beyond its size: over FTP, where the data end by themselves, it cannot.
+
+        Parameters
+        ----------
+        url : str
+            Address of the file.
+        known : Remote
+            What the server said about it.
+
+        Returns
+        -------
+        bool
+            Always false.
+        """
+        del url, known
+        return False
 
     def ask(self, url: str) -> Remote:
         """Ask about a file with SIZE and MDTM.
@@ -465,37 +630,67 @@ class FtpTransport:
         """
         with self._connection(url) as (connection, path):
             remote = _ftp_remote(connection, path)
-            start = offset if known is None or known.agrees(remote) else 0
-            data, start = _ftp_data(connection, path, start)
-            try:
-                yield Transfer(remote, start, _ftp_body(connection, data))
-            finally:
-                data.close()
+            # Without a size nobody would notice a server that takes no heed of REST.
+            joins = remote.size is not None and (known is None or known.is_same_file(remote))
+            data, start = _ftp_data(connection, path, offset if joins else 0)
+            with data, self._sockets.holding(data) as hold:
+                yield Transfer(remote, start, _ftp_body(connection, data, hold))
 
     @contextmanager
     def _connection(self, url: str) -> Iterator[tuple[ftplib.FTP, str]]:
-        parts = urlsplit(url)
-        connection = ftplib.FTP(timeout=self._timeout)  # noqa: S321 - public data; its hashes are kept and checked
-        try:
-            with _ftp_failures():
-                connection.connect(parts.hostname or "", parts.port or 0)
-                connection.login(unquote(parts.username or ""), unquote(parts.password or ""))
-                connection.voidcmd("TYPE I")
-            yield connection, unquote(parts.path)
-        finally:
-            connection.close()
+        # Latin-1 takes every byte for a letter and back: no banner is an error, and a path stays as it is.
+        connection = ftplib.FTP(encoding="latin-1")  # noqa: S321 - public data; its hashes are kept and checked
+        with closing(connection):
+            with _ftp_failures("cannot be reached"):
+                parts = urlsplit(url)
+                _ftp_connect(connection, parts.hostname, parts.port, self._timeout)
+            with self._sockets.holding(connection.sock):
+                with _ftp_failures():
+                    connection.login(unquote(parts.username or "anonymous"), unquote(parts.password or "cbminer@"))
+                    connection.voidcmd("TYPE I")
+                yield connection, unquote(parts.path, encoding="latin-1")
 
 
 @contextmanager
-def _ftp_failures() -> Iterator[None]:
+def _ftp_failures(trouble: str = "broke off the connection") -> Iterator[None]:
+    """Turn what ftplib raises into a failure or a refusal."""
     try:
         yield
     except ftplib.error_perm as error:
-        answer = f"answered {error}"
-        raise (Missing(answer) if str(error).startswith("550") else Refusal(answer)) from error
-    except (ftplib.Error, EOFError, OSError) as error:
-        msg = f"cannot be reached ({str(error) or type(error).__name__})"
+        answer = _one_line(error)
+        is_missing = answer.startswith("550") and not _FTP_FORBIDDEN.search(answer)
+        kind = Missing if is_missing else Refusal
+        msg = f"answered {answer}"
+        raise kind(msg) from error
+    except ftplib.Error as error:
+        msg = f"answered {_one_line(error)}"
         raise Failure(msg) from error
+    except TimeoutError as error:
+        msg = "did not answer in time"
+        raise Failure(msg) from error
+    except (EOFError, OSError) as error:
+        msg = f"{trouble} ({_one_line(error) or type(error).__name__})"
+        raise Failure(msg) from error
+    except ValueError as error:
+        # A port that is no number, or a line end in a path.
+        msg = f"cannot be asked ({error})"
+        raise Refusal(msg) from error
+
+
+def _ftp_connect(connection: ftplib.FTP, host: str | None, port: int | None, timeout: float) -> None:
+    if host is None:
+        msg = "the address names no server"
+        raise ValueError(msg)
+    connection.connect(host, port or 0, min(timeout, _CONNECT_TIMEOUT))
+    connection.timeout = timeout
+    if connection.sock is not None:
+        connection.sock.settimeout(timeout)
+
+
+def _one_line(error: Exception) -> str:
+    """Make what a server says fit for a terminal: one line, of letters only."""
+    words = " ".join(str(error).split())
+    return "".join(letter for letter in words if letter.isprintable())[:200].rstrip(".")
 
 
 def _ftp_remote(connection: ftplib.FTP, path: str) -> Remote:
@@ -504,17 +699,17 @@ def _ftp_remote(connection: ftplib.FTP, path: str) -> Remote:
     for command in ("SIZE", "MDTM"):
         with _ftp_failures():
             try:
-                answers[command] = connection.sendcmd(f"{command} {path}").split()[-1]
+                answers[command] = connection.sendcmd(f"{command} {path}")
             except ftplib.error_perm as error:
                 if str(error).startswith("550"):
                     raise
-    size = answers.get("SIZE", "")
-    return Remote(int(size) if size.isdigit() else None, "", _ftp_date(answers.get("MDTM", "")))
+    size = _FTP_SIZE.fullmatch(answers.get("SIZE", ""))
+    return Remote(int(size[1]) if size else None, "", _ftp_date(answers.get("MDTM", "")))
 
 
-def _ftp_date(text: str) -> str:
+def _ftp_date(answer: str) -> str:
     try:
-        when = datetime.strptime(text[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        when = datetime.strptime(answer.partition(" ")[2].strip()[:14], "%Y%m%d%H%M%S").replace(tzinfo=UTC)
     except ValueError:
         return ""
     return format_datetime(when, usegmt=True)
@@ -532,13 +727,14 @@ def _ftp_data(connection: ftplib.FTP, path: str, offset: int) -> tuple[socket.so
         return connection.transfercmd(f"RETR {path}"), 0
 
 
-def _ftp_body(connection: ftplib.FTP, data: socket.socket) -> Iterator[bytes]:
+def _ftp_body(connection: ftplib.FTP, data: socket.socket, hold: _Hold) -> Iterator[bytes]:
     with _ftp_failures():
         while chunk := data.recv(CHUNK):
             yield chunk
         data.close()
         # The server says here whether it sent all of it.
         connection.voidresp()
+    hold.refuse_end()
 
 
 def open_transport(
@@ -562,7 +758,7 @@ def open_transport(
     HttpTransport or FtpTransport
         The transport.
     """
-    if urlsplit(url).scheme == "ftp":
+    if url.lower().startswith("ftp:"):
         return FtpTransport(timeout=timeout)
     return HttpTransport(timeout=timeout, connections=connections, transport=transport)
 
@@ -580,8 +776,8 @@ def is_loopback(url: str) -> bool:
     bool
         True for localhost and the loopback addresses.
     """
-    host = urlsplit(url).hostname or ""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return False

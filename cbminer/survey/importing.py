@@ -1,0 +1,203 @@
+"""Taking a copy of a server's archive into the cache: a folder or a tar file that the user copied by hand."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cbminer.errors import ArchiveError
+from cbminer.monitor import Monitor
+from cbminer.survey.cache import CLOUDS, ArchiveCache
+from cbminer.survey.content import fault_of_bytes
+from cbminer.survey.intake import BULK_FILE, bulk_name, galaxy_of_star
+from cbminer.survey.manifest import Entry, Manifest
+from cbminer.survey.mock import MOCK_PREFIX
+from cbminer.survey.ogle import CATALOGUE_FILES
+from cbminer.survey.part import sha256_of, write_whole
+from cbminer.survey.store import Band
+from cbminer.survey.store_writer import SourceFile, StoreWriter
+from cbminer.survey.tarball import Member, read_tarball
+
+__all__ = ["import_into"]
+
+_FILE = re.compile(r"([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*-\d+)\.dat")
+_STEP = 4096
+
+
+@dataclass
+class _Taken:
+    """What was taken in so far."""
+
+    files: list[str] = field(default_factory=list)
+    curves: dict[str, int] = field(default_factory=dict)
+    n_other: int = 0
+
+
+def import_into(cache: ArchiveCache, path: Path, *, monitor: Monitor | None = None) -> list[str]:
+    """Take a copy of an archive in.
+
+    Parameters
+    ----------
+    cache : ArchiveCache
+        Place of the archive in the cache.
+    path : `~pathlib.Path`
+        Folder, at whatever level, with catalogue files, folders I and V of light curves or phot.tar.gz; or such a
+        tar file itself.
+    monitor : Monitor, optional
+        Told of the progress.
+
+    Returns
+    -------
+    list of str
+        What was taken in, a sentence each.
+
+    Raises
+    ------
+    ArchiveError
+        If there is nothing to take in, it holds simulated stars, or a file is damaged. A tar file is then not taken
+        in at all; of a folder, what came before it stays.
+    """
+    source = path.expanduser()
+    telling = monitor or Monitor()
+    if not source.exists():
+        msg = f"{source} is not there: give the folder or tar file that you copied"
+        raise ArchiveError(msg)
+    with cache.locked(monitor), cache.manifest() as manifest:
+        taking = _Import(cache, manifest, telling)
+        if source.is_dir():
+            taking.take_folder(source)
+        else:
+            taking.take_tarball(source)
+    return _sentences(source, taking.taken)
+
+
+def _sentences(source: Path, taken: _Taken) -> list[str]:
+    if not taken.files and not taken.curves:
+        msg = (
+            f"{source} holds neither {', '.join(CATALOGUE_FILES[:2])} nor light curves (I/STAR.dat, V/STAR.dat or "
+            f"{BULK_FILE}): nothing was taken in"
+        )
+        raise ArchiveError(msg)
+    lines = [f"{name}: taken in" for name in taken.files]
+    lines += [f"{galaxy}: {number:,} light curves taken in" for galaxy, number in sorted(taken.curves.items())]
+    return lines + ([f"{taken.n_other:,} other files passed over"] if taken.n_other else [])
+
+
+class _Import:
+    """One import on its way."""
+
+    def __init__(self, cache: ArchiveCache, manifest: Manifest, monitor: Monitor) -> None:
+        self._cache = cache
+        self._manifest = manifest
+        self._monitor = monitor
+        self.taken = _Taken()
+
+    def take_folder(self, folder: Path) -> None:
+        for ident in sorted(folder.rglob("ident.dat")):
+            galaxy = _galaxy_of_table(ident)
+            for name in CATALOGUE_FILES:
+                if (ident.parent / name).is_file():
+                    self._take_table(galaxy, ident.parent / name)
+        self._take_curves(_curve_files(folder))
+        for tarball in sorted(folder.rglob(BULK_FILE)):
+            self.take_tarball(tarball)
+
+    def _take_table(self, galaxy: str, path: Path) -> None:
+        data = path.read_bytes()
+        fault = fault_of_bytes(data)
+        if fault:
+            msg = f"{path} is not taken in: it {fault}"
+            raise ArchiveError(msg)
+        self._keep(galaxy, path.name, data, str(path.resolve()))
+
+    def _keep(self, galaxy: str, name: str, data: bytes, source: str) -> None:
+        """Keep a catalogue file. The manifest is first: a file that it does not fit is noticed, and fetched again."""
+        kept = f"{galaxy.lower()}/ecl/{name}"
+        digest = hashlib.sha256(data).hexdigest()
+        self._manifest.put(Entry(kept, f"import:{source}", len(data), digest))
+        write_whole(self._cache.root / kept, data)
+        self.taken.files.append(kept)
+
+    def _take_curves(self, found: Iterable[tuple[str, Band, Path]]) -> None:
+        by_cloud: dict[str, list[tuple[str, Band, Path]]] = {}
+        for item in found:
+            by_cloud.setdefault(_galaxy_of(item[0], item[2]), []).append(item)
+        for galaxy, items in by_cloud.items():
+            with self._monitor.step(f"storing {galaxy} light curves", len(items)) as advance:
+                for first in range(0, len(items), _STEP):
+                    with StoreWriter(self._cache.store_folder(galaxy)) as writer:
+                        for star, band, path in items[first : first + _STEP]:
+                            writer.add(SourceFile(star, band, path.read_bytes()))
+                            advance(1)
+            self._count(galaxy, len(items))
+
+    def _count(self, galaxy: str, number: int) -> None:
+        self.taken.curves[galaxy] = self.taken.curves.get(galaxy, 0) + number
+
+    def take_tarball(self, path: Path) -> None:
+        """Take a tar file in: everything, or nothing if it is damaged."""
+        tables: list[Member] = []
+        counts: dict[str, int] = {}
+        with ExitStack() as stack, self._monitor.step(f"storing {path.name}", path.stat().st_size) as advance:
+            writers: dict[str, StoreWriter] = {}
+            for member in read_tarball(path, advance=advance):
+                if not member.star:
+                    tables.append(member)
+                    continue
+                galaxy = _galaxy_of(member.star, path)
+                if galaxy not in writers:
+                    writers[galaxy] = stack.enter_context(StoreWriter(self._cache.store_folder(galaxy)))
+                writers[galaxy].add(SourceFile(member.star, member.band, member.data))
+                counts[galaxy] = counts.get(galaxy, 0) + 1
+        for member in tables:
+            self._take_table_member(path, member)
+        for galaxy, number in counts.items():
+            self._count(galaxy, number)
+            if path.name == BULK_FILE:
+                self._mark_whole(galaxy, path)
+
+    def _take_table_member(self, path: Path, member: Member) -> None:
+        fault = fault_of_bytes(member.data)
+        if fault:
+            msg = f"{path}: {member.name} is not taken in: it {fault}"
+            raise ArchiveError(msg)
+        self._keep(member.galaxy, member.name, member.data, str(path.resolve()))
+
+    def _mark_whole(self, galaxy: str, path: Path) -> None:
+        """Note that all light curves of a Cloud came: what it did not hold, the server does not have."""
+        size = path.stat().st_size
+        self._manifest.put(Entry(bulk_name(galaxy), f"import:{path.resolve()}", size, sha256_of(path), state="stored"))
+
+
+def _curve_files(folder: Path) -> Iterator[tuple[str, Band, Path]]:
+    """Light curves in folders named I or V, at whatever level."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        band = Path(place).name
+        if band not in {"I", "V"}:
+            continue
+        for name in sorted(names):
+            match = _FILE.fullmatch(name)
+            if match:
+                yield match[1], "I" if band == "I" else "V", Path(place) / name
+
+
+def _galaxy_of_table(ident: Path) -> str:
+    """Cloud of a catalogue, by the name of its first star."""
+    with ident.open("rb") as stream:
+        start = stream.read(32).decode("utf-8", "replace")
+    return _galaxy_of(start, ident)
+
+
+def _galaxy_of(star: str, path: Path) -> str:
+    if star.startswith(MOCK_PREFIX):
+        msg = f"{path} holds simulated stars, which must not be mixed with observed ones: use it with --archive {path}"
+        raise ArchiveError(msg)
+    galaxy = galaxy_of_star(star)
+    if not galaxy:
+        msg = f"{path}: {star[:24].strip()!r} is no star of the {' or the '.join(CLOUDS)}"
+        raise ArchiveError(msg)
+    return galaxy

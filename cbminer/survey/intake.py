@@ -1,0 +1,341 @@
+"""Taking light curves into the store: files that came from a server, or those in a folder of the user.
+
+Every function here may be stopped at any moment. What was taken in stays, and the next call goes on: a file is
+removed only after the store holds its light curve, and the store changes in one step.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cbminer.errors import ArchiveError
+from cbminer.survey.cache import ArchiveCache
+from cbminer.survey.manifest import Entry, Manifest
+from cbminer.survey.part import sha256_of
+from cbminer.survey.store import Band, LightCurveStore
+from cbminer.survey.store_writer import SourceFile, StoreWriter
+from cbminer.survey.tarball import TarLimits, read_tarball
+
+__all__ = [
+    "BULK_FILE",
+    "Curve",
+    "FolderChanges",
+    "TarballIntake",
+    "bulk_name",
+    "file_state",
+    "folder_changes",
+    "galaxy_of_star",
+    "light_curve_name",
+    "listed_stars",
+    "take_files",
+    "take_folder",
+    "take_tarball",
+]
+
+# All light curves of a Cloud in one file, in both bands.
+BULK_FILE = "phot.tar.gz"
+
+Curve = tuple[str, Band]
+Advance = Callable[[int], None]
+
+_BANDS: tuple[Band, ...] = ("I", "V")
+# Light curves that enter a store of a folder in one step: what Ctrl-C may cost.
+_STEP = 4096
+_GALAXY = re.compile(r"[A-Za-z0-9]+-(LMC|SMC)-")
+_FILE = re.compile(r"([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*-\d+)\.dat")
+
+
+def light_curve_name(galaxy: str, star: str, band: str) -> str:
+    """Path of a light curve in an archive.
+
+    Parameters
+    ----------
+    galaxy : {"LMC", "SMC"}
+        The Cloud.
+    star, band : str
+        Star and band.
+
+    Returns
+    -------
+    str
+        For instance ``lmc/ecl/phot/I/OGLE-LMC-ECL-00001.dat``.
+    """
+    return f"{galaxy.lower()}/ecl/phot/{band}/{star}.dat"
+
+
+def galaxy_of_star(star: str) -> str:
+    """Tell the Cloud of a star by its name.
+
+    Parameters
+    ----------
+    star : str
+        Identifier, for instance ``OGLE-LMC-ECL-00001``.
+
+    Returns
+    -------
+    str
+        The Cloud, or an empty string.
+    """
+    match = _GALAXY.match(star)
+    return match[1] if match else ""
+
+
+def bulk_name(galaxy: str) -> str:
+    """Path of the file of all light curves in an archive.
+
+    Parameters
+    ----------
+    galaxy : {"LMC", "SMC"}
+        The Cloud.
+
+    Returns
+    -------
+    str
+        For instance ``lmc/ecl/phot.tar.gz``.
+    """
+    return f"{galaxy.lower()}/ecl/{BULK_FILE}"
+
+
+def file_state(path: Path) -> str:
+    """Tell the state of a file of the user: while it stays the same, the file is taken to be unchanged.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    str
+        Bytes, and time of the last change.
+    """
+    state = path.stat()
+    return f"{state.st_size} {state.st_mtime_ns}"
+
+
+def take_files(cache: ArchiveCache, galaxy: str, manifest: Manifest) -> int:
+    """Take in the light curves that came as single files, and remove the files.
+
+    A file that the manifest does not vouch for is removed unread. The caller holds the lock.
+
+    Parameters
+    ----------
+    cache : ArchiveCache
+        What is kept of the archive.
+    galaxy : {"LMC", "SMC"}
+        The Cloud.
+    manifest : Manifest
+        Its manifest.
+
+    Returns
+    -------
+    int
+        Light curves that were taken in.
+    """
+    taken: list[tuple[Path, Entry]] = []
+    store = cache.store(galaxy)
+    with StoreWriter(cache.store_folder(galaxy)) as writer:
+        for path, star, band in _came(cache.folder(galaxy) / "phot"):
+            entry = manifest.get(light_curve_name(galaxy, star, band))
+            data = path.read_bytes()
+            if entry is None or not _vouches(entry, path, data):
+                path.unlink()
+                continue
+            known = store.source(star, band)
+            if known is None or known.sha256 != entry.sha256 or entry.state != "stored":
+                writer.add(SourceFile(star, band, data))
+            taken.append((path, entry))
+    manifest.put(*(replace(entry, state="stored") for _, entry in taken))
+    for path, _ in taken:
+        path.unlink()
+    return len(taken)
+
+
+def _vouches(entry: Entry, path: Path, data: bytes) -> bool:
+    return entry.state != "absent" and entry.size == len(data) and entry.sha256 == sha256_of(path)
+
+
+def _came(folder: Path) -> Iterator[tuple[Path, str, Band]]:
+    for band in _BANDS:
+        for star, item in sorted(_listing(folder / band).items()):
+            yield Path(item.path), star, band
+
+
+def _listing(folder: Path) -> dict[str, os.DirEntry[str]]:
+    """Light-curve files of a folder by star; empty if there is no such folder."""
+    try:
+        with os.scandir(folder) as items:
+            return {match[1]: item for item in items if (match := _FILE.fullmatch(item.name))}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        msg = f"{folder} cannot be read: {error.strerror}"
+        raise ArchiveError(msg) from error
+
+
+def listed_stars(folder: Path, band: Band) -> list[str]:
+    """List the stars that have a light-curve file in a folder.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Folder that holds phot.
+    band : {"I", "V"}
+        The band.
+
+    Returns
+    -------
+    list of str
+        Identifiers, sorted.
+    """
+    return sorted(_listing(folder / "phot" / band))
+
+
+@dataclass(frozen=True)
+class FolderChanges:
+    """How a folder of the user differs from the store that was made of it.
+
+    Attributes
+    ----------
+    add : list of ((str, str), `~pathlib.Path`)
+        Light curves that are new or changed, and their files.
+    drop : list of (str, str)
+        Light curves whose files are gone.
+    """
+
+    add: list[tuple[Curve, Path]]
+    drop: list[Curve]
+
+
+def folder_changes(
+    folder: Path, store: LightCurveStore, stars: Iterable[str], *, bands: Sequence[Band] = ("I",)
+) -> FolderChanges:
+    """Compare the light curves of a folder with a store, by size and time of the last change.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Folder with phot/I and phot/V.
+    store : LightCurveStore
+        Store that was made of it.
+    stars : iterable of str
+        Stars that are of interest.
+    bands : sequence of {"I", "V"}, optional
+        Bands that are of interest.
+
+    Returns
+    -------
+    FolderChanges
+        What has to be done.
+    """
+    changes = FolderChanges([], [])
+    wanted = list(stars)
+    for band in bands:
+        listed = _listing(folder / "phot" / band)
+        for star in wanted:
+            known, item = store.source(star, band), listed.get(star)
+            if item is None:
+                # Light curves that did not come from a file of their own stay.
+                if known is not None and known.changed:
+                    changes.drop.append((star, band))
+                continue
+            state = item.stat()
+            if known is None or (known.size, known.changed) != (state.st_size, state.st_mtime_ns):
+                changes.add.append(((star, band), Path(item.path)))
+    return changes
+
+
+def take_folder(store_folder: Path, changes: FolderChanges, *, advance: Advance | None = None) -> None:
+    """Bring a store up to date with a folder. The caller holds the lock.
+
+    Parameters
+    ----------
+    store_folder : `~pathlib.Path`
+        Folder of the store.
+    changes : FolderChanges
+        What has to be done.
+    advance : callable, optional
+        Called with the light curves that were taken in since the last call.
+    """
+    if changes.drop:
+        with StoreWriter(store_folder) as writer:
+            writer.drop(changes.drop)
+    for first in range(0, len(changes.add), _STEP):
+        with StoreWriter(store_folder) as writer:
+            for (star, band), path in changes.add[first : first + _STEP]:
+                writer.add(_source_file(star, band, path))
+                if advance is not None:
+                    advance(1)
+
+
+def _source_file(star: str, band: Band, path: Path) -> SourceFile:
+    # The time is taken before the bytes: a file that changes in between is taken in again by the next call.
+    changed = path.stat().st_mtime_ns
+    return SourceFile(star, band, path.read_bytes(), changed)
+
+
+@dataclass
+class TarballIntake:
+    """What a tarball held.
+
+    Attributes
+    ----------
+    n_curves : dict of str to int
+        Light curves that were taken in, by Cloud.
+    n_other : int
+        Members of other Clouds or kinds, passed over.
+    """
+
+    n_curves: dict[str, int] = field(default_factory=dict)
+    n_other: int = 0
+
+
+def take_tarball(
+    cache: ArchiveCache,
+    path: Path,
+    *,
+    galaxies: Sequence[str],
+    limits: TarLimits | None = None,
+    advance: Advance | None = None,
+) -> TarballIntake:
+    """Take in the light curves of a tarball: all of them, or none if it is damaged. The caller holds the lock.
+
+    Parameters
+    ----------
+    cache : ArchiveCache
+        What is kept of the archive.
+    path : `~pathlib.Path`
+        The tarball, packed with gzip or not.
+    galaxies : sequence of str
+        Clouds whose light curves are taken in.
+    limits : TarLimits, optional
+        How much it may hold.
+    advance : callable, optional
+        Called with the bytes of the file read since the last call.
+
+    Returns
+    -------
+    TarballIntake
+        What it held.
+
+    Raises
+    ------
+    ArchiveError
+        If it is damaged, cut off or unsafe.
+    """
+    held = TarballIntake()
+    with ExitStack() as stack:
+        writers: dict[str, StoreWriter] = {}
+        for member in read_tarball(path, limits=limits, advance=advance):
+            galaxy = galaxy_of_star(member.star)
+            if galaxy not in galaxies:
+                held.n_other += 1
+                continue
+            if galaxy not in writers:
+                writers[galaxy] = stack.enter_context(StoreWriter(cache.store_folder(galaxy)))
+            writers[galaxy].add(SourceFile(member.star, member.band, member.data))
+            held.n_curves[galaxy] = held.n_curves.get(galaxy, 0) + 1
+    return held

@@ -1,0 +1,471 @@
+"""A server in the layout of OGLE's collection, with everything that came from it in the cache."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from cbminer.errors import ArchiveError
+from cbminer.monitor import Monitor
+from cbminer.survey.cache import ArchiveCache, Damage
+from cbminer.survey.content import fault_of_table, fault_of_tarball
+from cbminer.survey.download import WAYS_OUT, Fetcher, FetchSettings
+from cbminer.survey.intake import Curve, bulk_name, light_curve_name, take_files, take_tarball
+from cbminer.survey.manifest import Entry, Manifest
+from cbminer.survey.mock import is_mock_folder
+from cbminer.survey.ogle import CATALOGUE_FILES, REQUIRED_FILES, CatalogueReading
+from cbminer.survey.part import Part, sha256_of
+from cbminer.survey.store import Band, LightCurveStore
+from cbminer.survey.tarball import TarLimits, read_tarball
+
+__all__ = ["BANDS", "PlannedFile", "RemoteArchive"]
+
+BANDS: tuple[Band, ...] = ("I", "V")
+_ROTTEN = "its bytes are not those that came: mend it with: cbminer cache repair"
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class PlannedFile:
+    """A file that fetching would bring.
+
+    Attributes
+    ----------
+    name : str
+        Path in the archive.
+    state : {"wanted", "there", "absent"}
+        To be fetched; in the cache; or not on the server.
+    size : int or None
+        Bytes of the whole file, None if unknown.
+    have : int
+        Bytes of it that came already.
+    """
+
+    name: str
+    state: Literal["wanted", "there", "absent"]
+    size: int | None = None
+    have: int = 0
+
+
+class RemoteArchive:
+    """OGLE's server, or a mirror of it.
+
+    Parameters
+    ----------
+    base_url : str
+        Address of the folder that holds ``lmc/ecl`` and ``smc/ecl``.
+    cache : ArchiveCache
+        Where files are kept.
+    settings : FetchSettings, optional
+        How to fetch.
+    offline : bool, optional
+        Whether the server is never asked: what the cache lacks counts as absent.
+    transport : `httpx.BaseTransport`, optional
+        Transport to use instead of the network.
+    """
+
+    is_local = False
+
+    def __init__(
+        self,
+        base_url: str,
+        cache: ArchiveCache,
+        *,
+        settings: FetchSettings | None = None,
+        offline: bool = False,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url
+        self.cache = cache
+        self.settings = settings or FetchSettings()
+        self.offline = offline
+        self._transport = transport
+
+    @property
+    def location(self) -> str:
+        """The address, as given."""
+        return self.base_url
+
+    def place(self, galaxy: str) -> str:
+        """Address of the folder of a Cloud.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+
+        Returns
+        -------
+        str
+            The address, without a slash at its end.
+        """
+        return f"{self.base_url}{galaxy.lower()}/ecl"
+
+    @contextmanager
+    def _fetching(self) -> Iterator[tuple[Fetcher, Manifest]]:
+        with self.cache.manifest() as manifest:
+            fetcher = Fetcher(
+                self.base_url,
+                self.cache.incoming,
+                manifest=manifest,
+                settings=self.settings,
+                transport=self._transport,
+            )
+            try:
+                yield fetcher, manifest
+            finally:
+                fetcher.close()
+
+    def catalogue_folder(self, galaxy: str, *, monitor: Monitor | None = None) -> Path:
+        """Fetch the catalogue files of a Cloud that are not in the cache yet.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+        monitor : Monitor, optional
+            Told of the progress.
+
+        Returns
+        -------
+        `~pathlib.Path`
+            Folder of the cache that holds them, each with the bytes that came.
+
+        Raises
+        ------
+        ArchiveError
+            If the server cannot be reached or lacks a file that is needed, or a file in the cache is damaged.
+        """
+        if not self._catalogue_is_there(galaxy):
+            with self.cache.locked(monitor):
+                self._fetch_catalogue(galaxy, monitor or Monitor())
+        return self.cache.folder(galaxy)
+
+    def _catalogue_is_there(self, galaxy: str) -> bool:
+        with self.cache.manifest() as manifest:
+            there = not self._catalogue_wanted(galaxy, manifest)
+            for entry in self._catalogue_entries(galaxy, manifest):
+                self._refuse_rotten(entry)
+        if self.offline and not there:
+            required = [self.cache.folder(galaxy) / name for name in REQUIRED_FILES]
+            lacking = next((path for path in required if not path.is_file()), None)
+            if lacking is not None:
+                msg = f"{lacking} is not in the cache, and the server is not to be asked: leave out --offline"
+                raise ArchiveError(msg)
+            return True
+        return there
+
+    def _catalogue_wanted(self, galaxy: str, manifest: Manifest) -> list[str]:
+        """Catalogue files that neither came nor are known to be absent."""
+        names = [f"{galaxy.lower()}/ecl/{name}" for name in CATALOGUE_FILES]
+        return [name for name in names if not self._is_settled(manifest.get(name))]
+
+    def _is_settled(self, entry: Entry | None) -> bool:
+        return entry is not None and (entry.state == "absent" or (self.cache.root / entry.name).is_file())
+
+    def _catalogue_entries(self, galaxy: str, manifest: Manifest) -> Iterator[Entry]:
+        for name in CATALOGUE_FILES:
+            entry = manifest.get(f"{galaxy.lower()}/ecl/{name}")
+            if entry is not None and entry.state == "file":
+                yield entry
+
+    def _refuse_rotten(self, entry: Entry) -> None:
+        path = self.cache.root / entry.name
+        if path.is_file() and sha256_of(path) != entry.sha256:
+            msg = f"{path} is damaged, {_ROTTEN}"
+            raise ArchiveError(msg)
+
+    def _fetch_catalogue(self, galaxy: str, monitor: Monitor) -> None:
+        with self._fetching() as (fetcher, manifest):
+            wanted = self._catalogue_wanted(galaxy, manifest)
+            jobs = [(name, self.cache.root / name) for name in wanted]
+            with monitor.transfer(f"fetching the {galaxy} catalogue", files=len(jobs), size=None) as telling:
+                fetcher.fetch_many(jobs, check=fault_of_table, monitor=telling)
+            for name in REQUIRED_FILES:
+                path = f"{galaxy.lower()}/ecl/{name}"
+                entry = manifest.get(path)
+                if entry is not None and entry.state == "absent":
+                    # The next call asks again: the address may have been put right, or the server mended.
+                    manifest.forget(path)
+                    msg = f"{self.base_url} has no {path}: check the address. {WAYS_OUT}"
+                    raise ArchiveError(msg)
+
+    def catalogue(self, galaxy: str, *, strict: bool = False, monitor: Monitor | None = None) -> CatalogueReading:
+        """Read the catalogue of a Cloud, fetched first if need be.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+        strict : bool, optional
+            Whether a malformed line is an error.
+        monitor : Monitor, optional
+            Told of the progress.
+
+        Returns
+        -------
+        CatalogueReading
+            The stars and what was set aside.
+
+        Raises
+        ------
+        ArchiveError, InputFormatError
+            If a file cannot be had, or is malformed.
+        """
+        return self.cache.catalogue(self.catalogue_folder(galaxy, monitor=monitor), galaxy, strict=strict)
+
+    def light_curves(
+        self, galaxy: str, stars: Iterable[str], *, bands: Sequence[Band] = ("I",), monitor: Monitor | None = None
+    ) -> LightCurveStore:
+        """Fetch the light curves of stars that are not in the store yet, and open it.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+        stars : iterable of str
+            Stars that are needed.
+        bands : sequence of {"I", "V"}, optional
+            Bands that are needed.
+        monitor : Monitor, optional
+            Told of the progress.
+
+        Returns
+        -------
+        LightCurveStore
+            The store.
+
+        Raises
+        ------
+        ArchiveError
+            If the server stops answering, or what it sends is damaged; what has come so far is kept.
+        """
+        wanted: list[Curve] = [(star, band) for band in bands for star in stars]
+        if not self.offline and self._missing(galaxy, wanted):
+            with self.cache.locked(monitor), self._fetching() as (fetcher, manifest):
+                self._take_what_came(galaxy, manifest, monitor or Monitor())
+                missing = self._missing(galaxy, wanted)
+                if missing:
+                    self._fetch_curves(galaxy, missing, fetcher, manifest, monitor or Monitor())
+        return self.cache.store(galaxy)
+
+    def _missing(self, galaxy: str, wanted: Sequence[Curve]) -> list[Curve]:
+        """Light curves that are neither stored nor known to be absent."""
+        store = self.cache.store(galaxy)
+        with self.cache.manifest() as manifest:
+            # Whatever the file of all light curves did not hold, the server does not have.
+            if self._bulk_is_taken(galaxy, manifest):
+                return []
+            absent = {entry.name for entry in manifest.entries(state="absent", under=f"{galaxy.lower()}/")}
+        return [
+            (star, band)
+            for star, band in wanted
+            if store.source(star, band) is None and light_curve_name(galaxy, star, band) not in absent
+        ]
+
+    def _bulk_is_taken(self, galaxy: str, manifest: Manifest) -> bool:
+        entry = manifest.get(bulk_name(galaxy))
+        return entry is not None and entry.state == "stored"
+
+    def _take_what_came(self, galaxy: str, manifest: Manifest, monitor: Monitor) -> None:
+        """Take in what an earlier process had fetched, but not stored."""
+        take_files(self.cache, galaxy, manifest)
+        entry = manifest.get(bulk_name(galaxy))
+        if entry is not None and entry.state == "file" and (self.cache.root / entry.name).is_file():
+            self._take_bulk(galaxy, entry, manifest, monitor)
+
+    def _fetch_curves(
+        self, galaxy: str, curves: Sequence[Curve], fetcher: Fetcher, manifest: Manifest, monitor: Monitor
+    ) -> None:
+        n_stars = len({star for star, _ in curves})
+        if n_stars > self.settings.bulk_above and self._fetch_bulk(galaxy, fetcher, manifest, monitor):
+            return
+        what = f"fetching {galaxy} light curves"
+        with monitor.transfer(what, files=len(curves), size=None) as telling:
+            for first in range(0, len(curves), self.settings.batch):
+                names = [light_curve_name(galaxy, *curve) for curve in curves[first : first + self.settings.batch]]
+                jobs = [(name, self.cache.root / name) for name in names]
+                fetcher.fetch_many(jobs, check=fault_of_table, monitor=telling)
+                take_files(self.cache, galaxy, manifest)
+
+    def _fetch_bulk(self, galaxy: str, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> bool:
+        """Fetch the file of all light curves and take it in; False if the server has none."""
+        name = bulk_name(galaxy)
+        remote = fetcher.ask(name)
+        if remote is None:
+            return False
+        with monitor.transfer(f"fetching {galaxy} light curves", files=1, size=remote.size) as telling:
+            entry = fetcher.fetch(name, self.cache.root / name, check=fault_of_tarball, monitor=telling)
+        if entry is None:
+            return False
+        self._take_bulk(galaxy, entry, manifest, monitor)
+        return True
+
+    def _take_bulk(self, galaxy: str, entry: Entry, manifest: Manifest, monitor: Monitor) -> None:
+        path = self.cache.root / entry.name
+        limits = TarLimits(
+            int(self.settings.largest_light_curve * _MEGABYTE), int(self.settings.largest_bulk * _MEGABYTE)
+        )
+        try:
+            with monitor.step(f"storing {galaxy} light curves", entry.size) as advance:
+                take_tarball(self.cache, path, galaxies=(galaxy,), limits=limits, advance=advance)
+        except ArchiveError:
+            # The disk may be full, and the file good. If it is not, another try needs its bytes anew.
+            if not _is_sound(path, limits):
+                manifest.forget(entry.name)
+                path.unlink(missing_ok=True)
+            raise
+        manifest.put(replace(entry, state="stored"))
+        path.unlink(missing_ok=True)
+
+    def light_curve_stars(self, galaxy: str) -> list[str]:
+        """Stars whose I light curves are in the store, sorted.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+
+        Returns
+        -------
+        list of str
+            Identifiers.
+        """
+        return self.cache.store(galaxy).stars("I")
+
+    def is_mock(self, galaxy: str) -> bool:
+        """Tell by the names of its stars whether the server gives simulated ones.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+
+        Returns
+        -------
+        bool
+            True for a simulated survey.
+        """
+        return is_mock_folder(self.catalogue_folder(galaxy))
+
+    def plan(self, galaxy: str, *, catalogue: bool = True, light_curves: bool = True) -> list[PlannedFile]:
+        """Say what `catalogue` and `light_curves` of all stars would fetch, without fetching it.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+        catalogue, light_curves : bool, optional
+            Whether the catalogue and the light curves are wanted.
+
+        Returns
+        -------
+        list of PlannedFile
+            Files with their sizes as the server states them. As long as the catalogue is not in the cache, nothing is
+            known of single light curves.
+
+        Raises
+        ------
+        ArchiveError
+            If the server cannot be asked.
+        """
+        folder = f"{galaxy.lower()}/ecl"
+        with self._fetching() as (fetcher, manifest):
+            names = [f"{folder}/{name}" for name in CATALOGUE_FILES] if catalogue else []
+            planned = [self._planned(name, fetcher, manifest) for name in names]
+            if light_curves:
+                planned += self._planned_curves(galaxy, fetcher, manifest)
+        return planned
+
+    def _planned(self, name: str, fetcher: Fetcher, manifest: Manifest) -> PlannedFile:
+        entry = manifest.get(name)
+        if entry is not None and self._is_settled(entry):
+            return PlannedFile(name, "absent" if entry.state == "absent" else "there", entry.size, entry.size)
+        remote = fetcher.ask(name)
+        if remote is None:
+            return PlannedFile(name, "absent")
+        part = Part(self.cache.incoming / f"{name}.part")
+        have = part.size if part.remote is not None and part.remote.agrees(remote) else 0
+        return PlannedFile(name, "wanted", remote.size, have)
+
+    def _planned_curves(self, galaxy: str, fetcher: Fetcher, manifest: Manifest) -> list[PlannedFile]:
+        bulk = bulk_name(galaxy)
+        entry = manifest.get(bulk)
+        if entry is not None and entry.state == "stored":
+            return [PlannedFile(bulk, "there", entry.size, entry.size)]
+        stars = self._stars_in_cache(galaxy)
+        missing = self._missing(galaxy, [(star, band) for band in BANDS for star in stars])
+        if stars and not missing:
+            return []
+        many = not stars or len({star for star, _ in missing}) > self.settings.bulk_above
+        whole = self._planned(bulk, fetcher, manifest) if many else None
+        if whole is not None and (whole.state == "wanted" or not stars):
+            return [whole]
+        return [self._planned(light_curve_name(galaxy, *curve), fetcher, manifest) for curve in missing]
+
+    def _stars_in_cache(self, galaxy: str) -> list[str]:
+        folder = self.cache.folder(galaxy)
+        if not all((folder / name).is_file() for name in REQUIRED_FILES):
+            return []
+        return [str(star) for star in self.cache.catalogue(folder, galaxy).stars["id"]]
+
+    def repair(self, *, monitor: Monitor | None = None) -> list[str]:
+        """Fetch again what is damaged in the cache, and nothing else.
+
+        Parameters
+        ----------
+        monitor : Monitor, optional
+            Told of the progress.
+
+        Returns
+        -------
+        list of str
+            What was done, a sentence each.
+
+        Raises
+        ------
+        ArchiveError
+            If the server cannot be reached. What is whole stays as it is.
+        """
+        telling = monitor or Monitor()
+        done: list[str] = []
+        with self.cache.locked(monitor), self._fetching() as (fetcher, manifest):
+            for damage in list(self.cache.damages()):
+                if damage.kind == "file":
+                    done.append(self._repair_file(damage, fetcher, manifest, telling))
+                elif damage.kind == "index":
+                    done.append(self.cache.rebuild_index(damage.galaxy))
+            for galaxy in ("LMC", "SMC"):
+                done += self._repair_parts(galaxy, fetcher, manifest, telling)
+        return done
+
+    def _repair_file(self, damage: Damage, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> str:
+        manifest.forget(damage.name)
+        target = self.cache.root / damage.name
+        check = fault_of_tarball if damage.name == bulk_name(damage.galaxy) else fault_of_table
+        with monitor.transfer(f"fetching {damage.name}", files=1, size=None) as telling:
+            entry = fetcher.fetch(damage.name, target, check=check, monitor=telling)
+        if entry is None:
+            return f"{damage.name}: damaged, and the server does not have it any more"
+        return f"{damage.name}: fetched again, {entry.size:,} bytes"
+
+    def _repair_parts(self, galaxy: str, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> list[str]:
+        """Fetch the light curves of damaged parts again. The parts stay until their light curves have come."""
+        lost = self.cache.salvage(galaxy)
+        if not lost:
+            return []
+        self._fetch_curves(galaxy, lost, fetcher, manifest, monitor)
+        still = self.cache.drop_damaged(galaxy)
+        came = f"{galaxy}: {len(lost) - len(still):,} light curves fetched again"
+        gone = ", ".join(sorted(star for star, _ in still)[:3])
+        return [came + (f"; {len(still)} are not on the server any more ({gone} ...)" if still else "")]
+
+
+def _is_sound(path: Path, limits: TarLimits) -> bool:
+    try:
+        return all(True for _ in read_tarball(path, limits=limits))
+    except ArchiveError:
+        return False
