@@ -29,7 +29,8 @@ from cbminer.survey.catalogue_store import CATALOGUE_FILE, load_catalogue, save_
 from cbminer.survey.manifest import Manifest
 from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading, read_catalogue
 from cbminer.survey.part import refuse_full_disk, sha256_of, write_whole
-from cbminer.survey.store import LightCurveStore
+from cbminer.survey.store import INDEX_FILE, Band, LightCurveStore
+from cbminer.survey.store_writer import StoreWriter, rebuild_index
 
 __all__ = ["CLOUDS", "ArchiveCache", "CacheUse", "Damage", "clear_cache", "find_caches", "safe_place"]
 
@@ -302,28 +303,86 @@ class ArchiveCache:
             Files that are missing or changed, Cloud by Cloud.
         """
         with self.manifest() as manifest:
-            kept = list(manifest.entries(state="file"))
+            entries = list(manifest.entries())
         for galaxy in CLOUDS:
-            for entry in kept:
-                if entry.name.startswith(f"{galaxy.lower()}/"):
+            mine = [entry for entry in entries if entry.name.startswith(f"{galaxy.lower()}/")]
+            for entry in mine:
+                if entry.state == "file":
                     reason = _damage_of(self.root / entry.name, entry.size, entry.sha256)
                     if reason:
                         yield Damage(entry.name, reason, galaxy, "file")
-            yield from self._store_damages(galaxy)
+            yield from self._store_damages(galaxy, any(entry.state == "stored" for entry in mine))
 
-    def _store_damages(self, galaxy: str) -> Iterator[Damage]:
+    def _store_damages(self, galaxy: str, is_known: bool) -> Iterator[Damage]:  # noqa: FBT001
         folder = self.store_folder(galaxy)
-        if not folder.is_dir():
-            return
         place = folder.relative_to(self.root)
+        if not (folder / INDEX_FILE).exists():
+            if is_known or any(folder.glob("part-*")):
+                yield Damage(f"{place}/{INDEX_FILE}", "missing", galaxy, "index")
+            return
         try:
             store = self.store(galaxy)
         except ArchiveError as error:
-            yield Damage(f"{place}/index.parquet", str(error), galaxy, "index")
+            yield Damage(f"{place}/{INDEX_FILE}", str(error), galaxy, "index")
             return
         for name in store.damaged_parts():
             lost = len(store.curves_of([name]))
             yield Damage(f"{place}/{name}", f"missing or changed; it holds {lost} light curves", galaxy, "part")
+
+    def salvage(self, galaxy: str) -> list[tuple[str, Band]]:
+        """Save what is whole of the damaged parts of a store. The caller holds the lock.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+
+        Returns
+        -------
+        list of (str, str)
+            Stars and bands of the light curves that are lost.
+        """
+        damaged = self.store(galaxy).damaged_parts()
+        if not damaged:
+            return []
+        with StoreWriter(self.store_folder(galaxy)) as writer:
+            return [curve for part in damaged for curve in writer.keep_sound(part)]
+
+    def drop_damaged(self, galaxy: str) -> list[tuple[str, Band]]:
+        """Take the light curves of damaged parts out of a store. The caller holds the lock.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+
+        Returns
+        -------
+        list of (str, str)
+            Stars and bands of the light curves that were taken out.
+        """
+        store = self.store(galaxy)
+        lost = store.curves_of(store.damaged_parts())
+        if lost:
+            with StoreWriter(self.store_folder(galaxy)) as writer:
+                writer.drop(lost)
+        return lost
+
+    def rebuild_index(self, galaxy: str) -> tuple[int, int]:
+        """Make the index of a store anew from its parts. The caller holds the lock.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+
+        Returns
+        -------
+        n_curves, n_lost : int
+            Light curves that are in the index now, and damaged parts that are left out of it.
+        """
+        self.store_folder(galaxy).mkdir(parents=True, exist_ok=True)
+        return rebuild_index(self.store_folder(galaxy))
 
     def use(self) -> Iterator[CacheUse]:
         """Count what is kept.

@@ -19,7 +19,7 @@ from cbminer.survey.ogle import CATALOGUE_FILES
 from cbminer.survey.part import sha256_of, write_whole
 from cbminer.survey.store import Band
 from cbminer.survey.store_writer import SourceFile, StoreWriter
-from cbminer.survey.tarball import Member, read_tarball
+from cbminer.survey.tarball import TableMember, read_tarball
 
 __all__ = ["import_into"]
 
@@ -33,7 +33,6 @@ class _Taken:
 
     files: list[str] = field(default_factory=list)
     curves: dict[str, int] = field(default_factory=dict)
-    n_other: int = 0
 
 
 def import_into(cache: ArchiveCache, path: Path, *, monitor: Monitor | None = None) -> list[str]:
@@ -82,8 +81,7 @@ def _sentences(source: Path, taken: _Taken) -> list[str]:
         )
         raise ArchiveError(msg)
     lines = [f"{name}: taken in" for name in taken.files]
-    lines += [f"{galaxy}: {number:,} light curves taken in" for galaxy, number in sorted(taken.curves.items())]
-    return lines + ([f"{taken.n_other:,} other files passed over"] if taken.n_other else [])
+    return lines + [f"{galaxy}: {number:,} light curves taken in" for galaxy, number in sorted(taken.curves.items())]
 
 
 class _Import:
@@ -107,10 +105,7 @@ class _Import:
 
     def _take_table(self, galaxy: str, path: Path) -> None:
         data = path.read_bytes()
-        fault = fault_of_bytes(data)
-        if fault:
-            msg = f"{path} is not taken in: it {fault}"
-            raise ArchiveError(msg)
+        _refuse_faulty(data, str(path))
         self._keep(galaxy, path.name, data, str(path.resolve()))
 
     def _keep(self, galaxy: str, name: str, data: bytes, source: str) -> None:
@@ -139,37 +134,51 @@ class _Import:
 
     def take_tarball(self, path: Path) -> None:
         """Take a tar file in: everything, or nothing if it is damaged."""
-        tables: list[Member] = []
+        folders: dict[str, dict[str, bytes]] = {}
         counts: dict[str, int] = {}
         with ExitStack() as stack, self._monitor.step(f"storing {path.name}", path.stat().st_size) as advance:
             writers: dict[str, StoreWriter] = {}
             for member in read_tarball(path, advance=advance):
-                if not member.star:
-                    tables.append(member)
+                if isinstance(member, TableMember):
+                    folders.setdefault(member.folder, {})[member.name] = member.data
                     continue
                 galaxy = _galaxy_of(member.star, path)
                 if galaxy not in writers:
                     writers[galaxy] = stack.enter_context(StoreWriter(self._cache.store_folder(galaxy)))
                 writers[galaxy].add(SourceFile(member.star, member.band, member.data))
                 counts[galaxy] = counts.get(galaxy, 0) + 1
-        for member in tables:
-            self._take_table_member(path, member)
+            # The stores change when the block ends: a table that is refused keeps everything as it was.
+            tables = list(_tables_by_cloud(folders, path))
+        for galaxy, name, data in tables:
+            self._keep(galaxy, name, data, str(path.resolve()))
         for galaxy, number in counts.items():
             self._count(galaxy, number)
             if path.name == BULK_FILE:
                 self._mark_whole(galaxy, path)
 
-    def _take_table_member(self, path: Path, member: Member) -> None:
-        fault = fault_of_bytes(member.data)
-        if fault:
-            msg = f"{path}: {member.name} is not taken in: it {fault}"
-            raise ArchiveError(msg)
-        self._keep(member.galaxy, member.name, member.data, str(path.resolve()))
-
     def _mark_whole(self, galaxy: str, path: Path) -> None:
         """Note that all light curves of a Cloud came: what it did not hold, the server does not have."""
         size = path.stat().st_size
         self._manifest.put(Entry(bulk_name(galaxy), f"import:{path.resolve()}", size, sha256_of(path), state="stored"))
+
+
+def _tables_by_cloud(folders: dict[str, dict[str, bytes]], path: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Cloud, name and content of the catalogue files of a tar file; a folder without ident.dat is no catalogue."""
+    for folder, tables in folders.items():
+        ident = tables.get("ident.dat")
+        if ident is None:
+            continue
+        galaxy = _galaxy_of(ident[:32].decode("utf-8", "replace"), path)
+        for name, data in tables.items():
+            _refuse_faulty(data, f"{path}: {folder}{name}")
+            yield galaxy, name, data
+
+
+def _refuse_faulty(data: bytes, name: str) -> None:
+    fault = fault_of_bytes(data)
+    if fault:
+        msg = f"{name} is not taken in: it {fault}"
+        raise ArchiveError(msg)
 
 
 def _curve_files(folder: Path) -> Iterator[tuple[str, Band, Path]]:

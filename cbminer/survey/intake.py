@@ -17,7 +17,7 @@ from cbminer.survey.manifest import Entry, Manifest
 from cbminer.survey.part import sha256_of
 from cbminer.survey.store import Band, LightCurveStore
 from cbminer.survey.store_writer import SourceFile, StoreWriter
-from cbminer.survey.tarball import TarLimits, read_tarball
+from cbminer.survey.tarball import CurveMember, TarLimits, read_tarball
 
 __all__ = [
     "BULK_FILE",
@@ -273,8 +273,12 @@ def take_folder(store_folder: Path, changes: FolderChanges, *, advance: Advance 
 
 def _source_file(star: str, band: Band, path: Path) -> SourceFile:
     # The time is taken before the bytes: a file that changes in between is taken in again by the next call.
-    changed = path.stat().st_mtime_ns
-    return SourceFile(star, band, path.read_bytes(), changed)
+    try:
+        changed = path.stat().st_mtime_ns
+        return SourceFile(star, band, path.read_bytes(), changed)
+    except OSError as error:
+        # No file has this time, so the next call tries again.
+        return SourceFile(star, band, b"", -1, f"phot/{band}/{path.name} cannot be read: {error.strerror}")
 
 
 @dataclass
@@ -330,8 +334,8 @@ def take_tarball(
     with ExitStack() as stack:
         writers: dict[str, StoreWriter] = {}
         for member in read_tarball(path, limits=limits, advance=advance):
-            galaxy = galaxy_of_star(member.star)
-            if galaxy not in galaxies:
+            galaxy = galaxy_of_star(member.star) if isinstance(member, CurveMember) else ""
+            if not isinstance(member, CurveMember) or galaxy not in galaxies:
                 held.n_other += 1
                 continue
             if galaxy not in writers:

@@ -233,8 +233,11 @@ class LocalArchive:
             If the folder is gone.
         """
         done = []
-        for galaxy in {damage.galaxy for damage in self.cache.damages()}:
+        damages = list(self.cache.damages())
+        for galaxy in sorted({damage.galaxy for damage in damages}):
             with self.cache.locked(monitor), self.cache.manifest() as manifest:
+                if any(damage.kind == "index" and damage.galaxy == galaxy for damage in damages):
+                    self.cache.rebuild_index(galaxy)
                 manifest.state_fact(f"bulk {galaxy}", "")
                 curves = self.cache.drop_damaged(galaxy)
             stars = sorted({star for star, _ in curves})

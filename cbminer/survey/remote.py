@@ -10,7 +10,7 @@ import httpx
 
 from cbminer.errors import ArchiveError
 from cbminer.monitor import Monitor
-from cbminer.survey.cache import ArchiveCache, Damage
+from cbminer.survey.cache import CLOUDS, ArchiveCache, Damage
 from cbminer.survey.content import fault_of_table, fault_of_tarball
 from cbminer.survey.download import WAYS_OUT, Fetcher, FetchSettings
 from cbminer.survey.intake import Curve, bulk_name, light_curve_name, take_files, take_tarball
@@ -268,7 +268,7 @@ class RemoteArchive:
 
     def _bulk_is_taken(self, galaxy: str, manifest: Manifest) -> bool:
         entry = manifest.get(bulk_name(galaxy))
-        return entry is not None and entry.state == "stored"
+        return entry is not None and entry.state == "stored" and len(self.cache.store(galaxy)) > 0
 
     def _take_what_came(self, galaxy: str, manifest: Manifest, monitor: Monitor) -> None:
         """Take in what an earlier process had fetched, but not stored."""
@@ -307,7 +307,8 @@ class RemoteArchive:
     def _take_bulk(self, galaxy: str, entry: Entry, manifest: Manifest, monitor: Monitor) -> None:
         path = self.cache.root / entry.name
         limits = TarLimits(
-            int(self.settings.largest_light_curve * _MEGABYTE), int(self.settings.largest_bulk * _MEGABYTE)
+            member_bytes=int(self.settings.largest_light_curve * _MEGABYTE),
+            total_bytes=int(self.settings.largest_bulk * _MEGABYTE),
         )
         try:
             with monitor.step(f"storing {galaxy} light curves", entry.size) as advance:
@@ -437,20 +438,28 @@ class RemoteArchive:
                 if damage.kind == "file":
                     done.append(self._repair_file(damage, fetcher, manifest, telling))
                 elif damage.kind == "index":
-                    done.append(self.cache.rebuild_index(damage.galaxy))
-            for galaxy in ("LMC", "SMC"):
+                    done.append(self._repair_index(damage.galaxy, manifest))
+            for galaxy in CLOUDS:
                 done += self._repair_parts(galaxy, fetcher, manifest, telling)
         return done
 
     def _repair_file(self, damage: Damage, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> str:
-        manifest.forget(damage.name)
         target = self.cache.root / damage.name
         check = fault_of_tarball if damage.name == bulk_name(damage.galaxy) else fault_of_table
         with monitor.transfer(f"fetching {damage.name}", files=1, size=None) as telling:
-            entry = fetcher.fetch(damage.name, target, check=check, monitor=telling)
+            entry = fetcher.fetch(damage.name, target, check=check, monitor=telling, again=True)
         if entry is None:
+            manifest.forget(damage.name)
             return f"{damage.name}: damaged, and the server does not have it any more"
         return f"{damage.name}: fetched again, {entry.size:,} bytes"
+
+    def _repair_index(self, galaxy: str, manifest: Manifest) -> str:
+        n_curves, n_lost = self.cache.rebuild_index(galaxy)
+        if n_lost or not n_curves:
+            # What is lost can no longer be told from what the server never had.
+            manifest.forget(bulk_name(galaxy))
+        lost = f"; {n_lost} damaged parts left out, whose light curves the next run fetches" if n_lost else ""
+        return f"{galaxy}: index made anew of {n_curves:,} light curves{lost}"
 
     def _repair_parts(self, galaxy: str, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> list[str]:
         """Fetch the light curves of damaged parts again. The parts stay until their light curves have come."""
