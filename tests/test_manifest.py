@@ -222,13 +222,46 @@ def test_damaged_manifest_is_put_aside_and_begun_anew(path, damage):
 
 def test_journal_of_a_damaged_manifest_is_not_played_back(path):
     with Manifest(path) as manifest:
-        manifest.put(ENTRY)
-    rubbish(path)
+        manifest.put(*[Entry(f"{number:04d}", "url", sha256="ab" * 32) for number in range(2000)])
     journal = path.with_name(path.name + "-journal")
-    journal.write_bytes(b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + b"\1" * 2000)
+    # As if the process had ended in the middle of a large change, which SQLite undoes with the journal.
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in ("PRAGMA cache_size = 1", "BEGIN", "UPDATE files SET url = 'other'"):
+        connection.execute(statement)
+    left = journal.read_bytes()
+    connection.execute("ROLLBACK")
+    connection.close()
+    assert len(left) > 10_000
+    rubbish(path)
+    journal.write_bytes(left)
     with Manifest(path) as manifest:
         assert names(manifest) == []
+        manifest.put(ENTRY)
     assert not journal.exists()
+
+
+def test_manifest_that_another_process_mended_meanwhile_is_left_alone(path, monkeypatch):
+    class Lock:
+        """By the time it is held, the other process is done."""
+
+        def __init__(self, _path):
+            pass
+
+        def __enter__(self):
+            path.unlink()
+            monkeypatch.undo()
+            with Manifest(path) as manifest:
+                manifest.put(ENTRY)
+
+        def __exit__(self, *_):
+            pass
+
+    path.parent.mkdir()
+    rubbish(path)
+    monkeypatch.setattr(module, "FileLock", Lock)
+    with Manifest(path) as manifest:
+        assert names(manifest) == [ENTRY.name]
+    assert not path.with_suffix(".damaged").exists()
 
 
 def test_empty_file_is_a_new_manifest(path):

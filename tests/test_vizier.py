@@ -154,9 +154,10 @@ def test_no_fitting_column_says_what_there_is(server, vizier):
     assert "--morph TABLE" in message
 
 
-def test_two_columns_that_could_be_c_are_none(server, vizier):
-    described = morphology(c="Q", description="morphology")
-    server.tables[MORPHOLOGY] = [*described, Field("R", "f4", C, description="morphology too")]
+@pytest.mark.parametrize("by", ["ucd", "description"])
+def test_two_columns_that_could_be_c_are_none(server, vizier, by):
+    about = {"ucd": "src.morph.param"} if by == "ucd" else {"description": "morphology"}
+    server.tables[MORPHOLOGY] = [*morphology(c="Q", **about), Field("R", "f4", C, **about)]
     with pytest.raises(ArchiveError, match="no column for the morphology parameter c"):
         vizier.morphology_table()
 
@@ -669,6 +670,8 @@ def test_catalogue_in_several_tables(server, vizier):
         Field("OGLE-IV", "str", ["LMC501.1.1", "", "-"]),
     ]
     server.tables["J/AcA/66/421/rem"] = [Field("Star", "str", ["OGLE-LMC-ECL-00001"]), Field("Rem", "str", ["odd"])]
+    # It knows less than the first, so that its magnitude does not count.
+    server.tables["J/AcA/66/421/aux"] = [Field("Star", "str", ["OGLE-LMC-ECL-00001"]), Field("Imag", "f4", [9.0])]
     server.tables["J/AcA/66/421/refs"] = [Field("Ref", "str", ["x"])]
     stars = vizier.catalogue("LMC").stars
     assert stars["id"].tolist() == ["OGLE-LMC-ECL-00001", "OGLE-LMC-ELL-00002", "OGLE-LMC-ECL-00009"]
@@ -676,6 +679,7 @@ def test_catalogue_in_several_tables(server, vizier):
     assert stars["RAJ2000"].value.tolist() == [1.0, 2.0, 3.0]
     assert stars["ogle4_id"].tolist() == ["LMC501.1.1", None, None]
     assert stars["remark"].tolist() == ["odd", None, None]
+    assert values(stars, "I_mag", "mag")[0] == 16.123
     assert stars["flags"].tolist() == [
         0,
         0,
@@ -792,7 +796,7 @@ def check_gaia(matches):
 @pytest.mark.parametrize("quotes", [False, True])
 def test_gaia_matches_through_the_sources(server, vizier, star_table, quotes):
     server.quotes_in_schema = quotes
-    server.tables |= {"I/355/gaiadr3": gaia_sources(), "I/358/veb": gaia_binaries(), "I/358/vebother": gaia_binaries()}
+    server.tables |= {"I/355/gaiadr3": gaia_sources(), "I/358/veb": gaia_binaries(), "CI/358/veb": gaia_binaries()[1:]}
     check_gaia(vizier.gaia_binaries(star_table))
     asked = server.asked[-1]
     assert asked.query.count("JOIN") == 2
@@ -856,6 +860,10 @@ def test_a_match_is_kept_with_its_positions(server, settings, tmp_path, star_tab
         assert len(server.asked) == 1
         star_table["DEJ2000"][2] = -72.0
         assert len(vizier.simbad_objects(star_table)) == 2
+        assert len(server.asked) == 2
+        # The answer to the first positions is still there.
+        star_table["DEJ2000"][2] = POSITIONS["c"][1]
+        assert len(vizier.simbad_objects(star_table)) == 3
         assert len(server.asked) == 2
 
 

@@ -289,7 +289,6 @@ class Fetcher:
                 errand.monitor.received(len(chunk))
                 tries.progress(part.size)
                 errand.refuse_excess()
-            tries.heed_stop()
             part.settle()
         self._check(errand)
 

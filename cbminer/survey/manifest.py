@@ -127,14 +127,9 @@ class Manifest:
             except sqlite3.Error as error:
                 if not _is_damage(error):
                     raise
-            self._put_aside()
+            # SQLite drops a journal that the old file may have left: a new file is empty.
+            self.path.replace(self.path.with_suffix(".damaged"))
             return self._open()
-
-    def _put_aside(self) -> None:
-        self.path.replace(self.path.with_suffix(".damaged"))
-        for suffix in ("-journal", "-wal", "-shm"):
-            # A journal of the old file would be played back into the new one.
-            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
 
     def _open(self) -> sqlite3.Connection:
         # The journal stays SQLite's default, a file: a write-ahead log needs shared memory, which network file systems

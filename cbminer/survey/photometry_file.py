@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -16,10 +17,10 @@ __all__ = ["LightCurve", "parse_light_curve", "read_light_curve"]
 
 _N_COLUMNS = 3
 _LAYOUT = "an OGLE light curve (time, magnitude, error)"
-# Three plain numbers a line and a line end after the last: nothing that could be misread. Possessive, so that a file
-# of another kind is refused in one pass.
-_NUMBER = rb"[ \t]*+[-+]?\d++(?:\.\d*+)?"
-_CLEAN = re.compile(rb"(?:" + _NUMBER + rb"[ \t]" + _NUMBER + rb"[ \t]" + _NUMBER + rb"[ \t]*+\r?\n)++")
+# What a number may look like where every line gets a closer look: float() alone would also take 1_000.
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|-|[-+]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+# Whole numbers of 15 digits and these powers of ten are exact, so that one division gives the double that is nearest.
+_POWERS = np.array([float(10**power) for power in range(16)])
 _HJD_RANGE = (2440000.0, 2480000.0)
 # Magnitudes outside these are magic numbers such as 99.999; a plausible error is below one magnitude or so.
 _MAGNITUDE_RANGE = (0.0, 50.0)
@@ -115,13 +116,68 @@ def parse_light_curve(path: Path, data: bytes, *, strict: bool = False) -> Light
 
 
 def _parse_at_once(data: bytes) -> FloatArray | None:
-    """Parse a clean file in one call; None where any line needs a closer look."""
-    if _CLEAN.fullmatch(data) is None:
+    """Parse a clean file in one go; None where any line needs a closer look."""
+    points = np.empty((data.count(b"\n"), _N_COLUMNS))
+    if not len(points) or not _read_plain_numbers(np.frombuffer(data, dtype=np.uint8), _POWERS, points):
         return None
-    points = np.fromstring(data.decode("ascii"), sep=" ").reshape(-1, _N_COLUMNS)
     times = full_hjd(points[:, 0])
     in_range = np.all((times >= _HJD_RANGE[0]) & (times <= _HJD_RANGE[1]))
     return points if in_range else None
+
+
+@numba.njit(cache=True, nogil=True)
+def _read_plain_numbers(text: npt.NDArray[np.uint8], powers: FloatArray, points: FloatArray) -> bool:
+    """Read three plain numbers a line, as -12.345; False at anything else, be it good or bad."""
+    place = 0
+    for row in range(points.shape[0]):
+        for column in range(points.shape[1]):
+            start, place = place, _after_blanks(text, place)
+            if column > 0 and place == start:
+                return False
+            points[row, column], place = _plain_number(text, place, powers)
+            if place < 0:
+                return False
+        place = _after_blanks(text, place)
+        if place < len(text) and text[place] == 13:
+            place += 1
+        if place >= len(text) or text[place] != 10:
+            return False
+        place += 1
+    return place == len(text)
+
+
+@numba.njit(cache=True, nogil=True)
+def _after_blanks(text: npt.NDArray[np.uint8], place: int) -> int:
+    while place < len(text) and (text[place] == 32 or text[place] == 9):
+        place += 1
+    return place
+
+
+@numba.njit(cache=True, nogil=True)
+def _after_digits(text: npt.NDArray[np.uint8], place: int, number: int) -> tuple[int, int]:
+    """Append digits to a number; too many to be held are counted all the same."""
+    while place < len(text) and 48 <= text[place] <= 57:
+        number = 10 * number + (text[place] - 48)
+        place += 1
+    return number, place
+
+
+@numba.njit(cache=True, nogil=True)
+def _plain_number(text: npt.NDArray[np.uint8], place: int, powers: FloatArray) -> tuple[float, int]:
+    """Read a number and the place behind it, which is -1 if it is not plain."""
+    sign = 1.0
+    if place < len(text) and (text[place] == 43 or text[place] == 45):
+        sign = 44.0 - text[place]
+        place += 1
+    number, end = _after_digits(text, place, 0)
+    digits, decimals = end - place, 0
+    if digits and end < len(text) and text[end] == 46:
+        place = end + 1
+        number, end = _after_digits(text, place, number)
+        decimals = end - place
+    if digits == 0 or digits + decimals >= len(powers):
+        return 0.0, -1
+    return sign * (number / powers[decimals]), end
 
 
 def _parse_point(line: Line) -> tuple[float, float, float]:
@@ -129,11 +185,10 @@ def _parse_point(line: Line) -> tuple[float, float, float]:
     if len(words) != _N_COLUMNS:
         msg = f"expected 3 numbers (time, magnitude, error), found {len(words)} words"
         raise BadLineError(msg)
-    try:
-        time, mag, mag_err = (float("nan" if word == "-" else word) for word in words)
-    except ValueError:
+    if not all(map(_NUMBER.fullmatch, words)):
         msg = f"expected 3 numbers (time, magnitude, error), found {line.text[:40]!r}"
-        raise BadLineError(msg) from None
+        raise BadLineError(msg)
+    time, mag, mag_err = (float("nan" if word == "-" else word) for word in words)
     if not _HJD_RANGE[0] <= full_hjd(time) <= _HJD_RANGE[1]:
         msg = f"expected a time as HJD or HJD-2450000, found {words[0]}"
         raise BadLineError(msg)

@@ -1,23 +1,23 @@
 """Writing to the store: light curves are parsed once, written as parts, and appear all at once with a new index."""
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cbminer.errors import ArchiveError, InputFormatError
-from cbminer.survey.part import fsync_folder, refuse_full_disk, sha256_of
+from cbminer.survey.part import fsync_folder, refuse_full_disk, sha256_of, write_whole
 from cbminer.survey.photometry_file import LightCurve, parse_light_curve
 from cbminer.survey.store import (
     BAD_LINE,
-    FORMAT,
     INDEX_FILE,
     INDEX_SCHEMA,
     PART_SCHEMA,
@@ -25,13 +25,17 @@ from cbminer.survey.store import (
     Band,
     Index,
     PartFile,
+    PartReader,
+    describe_part,
+    index_bytes,
     read_index,
 )
 
-__all__ = ["SourceFile", "StoreWriter"]
+__all__ = ["SourceFile", "StoreWriter", "rebuild_index"]
 
-# A part is what is written at once: about 40 MB of numbers.
+# A part is what is in memory and written at once: about 40 MB of numbers, and at most one light curve above 64 MB.
 _ROWS_PER_PART = 4096
+_POINTS_PER_PART = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,15 @@ class SourceFile:
         Its content.
     changed : int
         Time of its last change in ns, where it stays in a folder of the user; 0 otherwise.
+    unreadable : str
+        Why the file cannot be read, if it cannot.
     """
 
     star: str
     band: Band
     data: bytes
     changed: int = 0
+    unreadable: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,7 @@ class StoreWriter:
         self.folder = folder
         self._old = read_index(folder)
         self._rows: list[_Row] = []
+        self._n_points = 0
         self._parts: list[PartFile] = []
         self._new: list[pa.Table] = []
         self._dropped: set[tuple[str, str]] = set()
@@ -111,14 +119,26 @@ class StoreWriter:
         ----------
         source : SourceFile
             Its text file. One that cannot be read is stored as such, with the reason.
+
+        Raises
+        ------
+        ArchiveError
+            If this writer was given a light curve of the star and band before, or the disk is full.
+
+        Notes
+        -----
+        Whether the same bytes are in the store already is not looked at: compare with
+        `cbminer.survey.store.LightCurveStore.source` before, where that is likely.
         """
         key = (source.star, source.band)
         if key in self._seen:
             msg = f"two light curves of {source.star} in {source.band}: expected one a star and band"
             raise ArchiveError(msg)
         self._seen.add(key)
-        self._rows.append(_parse(source))
-        if len(self._rows) >= _ROWS_PER_PART:
+        row = _parse(source)
+        self._rows.append(row)
+        self._n_points += len(row.curve) + len(row.curve.set_aside)
+        if len(self._rows) >= _ROWS_PER_PART or self._n_points >= _POINTS_PER_PART:
             self._write_part()
 
     def drop(self, curves: Iterable[tuple[str, Band]]) -> None:
@@ -134,30 +154,59 @@ class StoreWriter:
     def _write_part(self) -> None:
         if not self._rows:
             return
-        number = len(self._parts)
-        table = _part_table(self._rows)
-        temporary = self.folder / f".part.{os.getpid()}.tmp"
-        _write_parquet(temporary, table, _ENCODING)
-        digest = sha256_of(temporary)
-        final = self.folder / f"part-{digest[:24]}.parquet"
-        size = temporary.stat().st_size
-        temporary.replace(final)
-        self._parts.append(PartFile(final.name, size, digest, len(self._rows)))
-        self._new.append(_index_table(self._rows, number))
+        # Stars that come in any order are read faster if those of a part are in order.
+        self._add_part(_part_table(sorted(self._rows, key=lambda row: (row.band, row.star))))
         self._rows.clear()
+        self._n_points = 0
+
+    def _add_part(self, table: pa.Table) -> None:
+        temporary = self.folder / f".part.{os.getpid()}.tmp"
+        try:
+            with temporary.open("wb") as stream:
+                pq.write_table(table, stream, row_group_size=ROWS_PER_GROUP, **_PACKING)
+                stream.flush()
+                os.fsync(stream.fileno())
+            part = describe_part(temporary)
+            part = replace(part, name=f"{_part_stem(part.sha256)}.parquet")
+            temporary.replace(self.folder / part.name)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise refuse_full_disk(error, temporary) from error
+        self._new.append(index_rows(table, len(self._parts)))
+        self._parts.append(part)
+
+    def keep_sound(self, part: str) -> list[tuple[str, Band]]:
+        """Save what is whole of a damaged part, by copying it to a new one.
+
+        Parameters
+        ----------
+        part : str
+            Name of the part.
+
+        Returns
+        -------
+        list of (str, str)
+            Stars and bands of the light curves that are lost; they stay where they are in the index.
+        """
+        number = next(number for number, item in enumerate(self._old.parts) if item.name == part)
+        rows = self._old.table.filter(pc.equal(self._old.table["part"], number))
+        # A row that was replaced lives on in another part.
+        mine = dict.fromkeys(key for key in _keys(rows) if key not in self._seen)
+        reader = PartReader(self.folder, self._old.parts[number])
+        tables = [_only(reader.group(group), mine) for group in reader.sound_groups()]
+        if sum(table.num_rows for table in tables):
+            table = pa.concat_tables(tables)
+            self._add_part(table)
+            self._seen.update(_keys(table))
+        return [key for key in mine if key not in self._seen]
 
     def _commit(self) -> None:
         self._write_part()
         index = self._merged()
         if index is None:
             return
-        about = json.dumps({"format": FORMAT, "parts": [asdict(part) for part in index.parts]}, sort_keys=True)
-        table = index.table.replace_schema_metadata({b"cbminer": about.encode()})
-        temporary = self.folder / f".{INDEX_FILE}.{os.getpid()}.tmp"
         fsync_folder(self.folder)
-        _write_parquet(temporary, table, {})
-        temporary.replace(self.folder / INDEX_FILE)
-        fsync_folder(self.folder)
+        write_whole(self.folder / INDEX_FILE, index_bytes(index))
         self._sweep(index)
 
     def _merged(self) -> Index | None:
@@ -166,8 +215,7 @@ class StoreWriter:
             return None
         gone = self._dropped | self._seen
         old = self._old.table
-        keys = zip(old["star"].to_pylist(), old["band"].to_pylist(), strict=True)
-        kept = old.filter(pa.array([key not in gone for key in keys], pa.bool_()))
+        kept = old.filter(pa.array([key not in gone for key in _keys(old)], pa.bool_()))
         first = len(self._old.parts)
         tables = [kept.replace_schema_metadata(None)]
         for number, table in enumerate(self._new):
@@ -178,44 +226,45 @@ class StoreWriter:
     def _sweep(self, index: Index) -> None:
         """Remove parts that the index does not name, and temporary files."""
         named = {part.name for part in index.parts}
-        for path in self.folder.iterdir():
-            leftover = path.name.startswith(".") and path.name.endswith(".tmp")
-            if leftover or (path.name.startswith("part-") and path.name not in named):
-                path.unlink(missing_ok=True)
+        # What cannot be removed now, because it is being read, is swept by the next writer.
+        with suppress(OSError):
+            for path in self.folder.iterdir():
+                leftover = path.name.startswith(".") and path.name.endswith(".tmp")
+                if leftover or (path.name.startswith("part-") and path.name not in named):
+                    with suppress(OSError):
+                        path.unlink()
 
 
-# Bytes of equal weight side by side pack better: times ascend and magnitudes vary little.
-_ENCODING = dict.fromkeys(("time.list.element", "mag.list.element", "mag_err.list.element"), "BYTE_STREAM_SPLIT")
+# Of times, which ascend, bytes of equal weight pack better side by side. Magnitudes and errors have three decimals, so
+# there are few of each in a row group: a table of them, and where each point stands in it, is smaller and read faster.
+_PACKING: dict[str, Any] = {
+    "compression": "zstd",
+    "use_dictionary": ["mag.list.element", "mag_err.list.element"],
+    "column_encoding": {"time.list.element": "BYTE_STREAM_SPLIT"},
+    "write_page_checksum": True,
+}
 
 
-def _write_parquet(path: Path, table: pa.Table, encoding: dict[str, str]) -> None:
-    """Write a file and bring it to the disk."""
-    try:
-        with path.open("wb") as stream:
-            pq.write_table(
-                table,
-                stream,
-                row_group_size=ROWS_PER_GROUP if encoding else None,
-                compression="zstd",
-                use_dictionary=False if encoding else ["band"],
-                column_encoding=encoding or None,
-                write_page_checksum=True,
-            )
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise refuse_full_disk(error, path) from error
+def _keys(rows: pa.Table) -> list[tuple[str, Band]]:
+    """Stars and bands."""
+    return list(zip(rows["star"].to_pylist(), rows["band"].to_pylist(), strict=True))
+
+
+def _only(rows: pa.Table, wanted: Collection[tuple[str, Band]]) -> pa.Table:
+    return rows.filter(pa.array([key in wanted for key in _keys(rows)], pa.bool_()))
 
 
 def _parse(source: SourceFile) -> _Row:
     name = Path("phot") / source.band / f"{source.star}.dat"
     digest = hashlib.sha256(source.data).hexdigest()
-    try:
-        curve, unreadable = parse_light_curve(name, source.data), None
-    except InputFormatError as error:
-        nothing = np.empty(0, dtype=np.float32)
-        curve, unreadable = LightCurve(np.empty(0), nothing, nothing), str(error)
+    unreadable: str | None = source.unreadable or None
+    nothing = np.empty(0, dtype=np.float32)
+    curve = LightCurve(np.empty(0), nothing, nothing)
+    if unreadable is None:
+        try:
+            curve = parse_light_curve(name, source.data)
+        except InputFormatError as error:
+            unreadable = str(error)
     return _Row(source.star, source.band, curve, unreadable, len(source.data), digest, source.changed)
 
 
@@ -224,30 +273,97 @@ def _part_table(rows: Sequence[_Row]) -> pa.Table:
     offsets = pa.array(np.concatenate(([0], np.cumsum([len(curve) for curve in curves]))).astype(np.int32))
     columns = [pa.array([row.star for row in rows]), pa.array([row.band for row in rows])]
     for name in ("time", "mag", "mag_err"):
-        values = np.concatenate([getattr(curve, name) for curve in curves])
-        columns.append(pa.ListArray.from_arrays(offsets, pa.array(values)))
+        values = pa.array(np.concatenate([getattr(curve, name) for curve in curves]))
+        columns.append(pa.ListArray.from_arrays(offsets, values, type=PART_SCHEMA.field(name).type))
     bad = [
         [{"line": item.line, "reason": item.reason, "text": item.text} for item in curve.set_aside] or None
         for curve in curves
     ]
+    columns.append(pa.array([row.size for row in rows], pa.int64()))
+    columns.append(pa.array([row.sha256 for row in rows], pa.string()))
+    columns.append(pa.array([row.changed for row in rows], pa.int64()))
     columns.append(pa.array([curve.n_missing for curve in curves], pa.int32()))
     columns.append(pa.array([row.unreadable for row in rows], pa.string()))
     columns.append(pa.array(bad, pa.list_(BAD_LINE)))
     return pa.table(columns, schema=PART_SCHEMA)
 
 
-def _index_table(rows: Sequence[_Row], part: int) -> pa.Table:
-    columns = {
-        "star": [row.star for row in rows],
-        "band": [row.band for row in rows],
-        "part": [part] * len(rows),
-        "row": list(range(len(rows))),
-        "n_points": [len(row.curve) for row in rows],
-        "size": [row.size for row in rows],
-        "sha256": [row.sha256 for row in rows],
-        "changed": [row.changed for row in rows],
-    }
-    return pa.table(columns, schema=INDEX_SCHEMA)
+# What the index is made of.
+_INDEXED = ["star", "band", "time", "size", "sha256", "changed"]
+
+
+def index_rows(table: pa.Table, part: int) -> pa.Table:
+    """Make the rows of the index for a part.
+
+    Parameters
+    ----------
+    table : `pyarrow.Table`
+        Content of the part.
+    part : int
+        Its number.
+
+    Returns
+    -------
+    `pyarrow.Table`
+        A row a light curve.
+    """
+    n_rows = table.num_rows
+    columns = {name: table[name] for name in ("star", "band", "size", "sha256", "changed")}
+    columns["part"] = pa.array(np.full(n_rows, part, dtype=np.int32))
+    columns["row"] = pa.array(np.arange(n_rows, dtype=np.int32))
+    columns["n_points"] = pc.cast(pc.list_value_length(table["time"]), pa.int32())
+    return pa.table([columns[name] for name in INDEX_SCHEMA.names], schema=INDEX_SCHEMA)
+
+
+def rebuild_index(folder: Path) -> tuple[int, int]:
+    """Make the index of a store anew from its parts. The caller holds the lock of the cache.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Folder of the store.
+
+    Returns
+    -------
+    n_curves, n_lost : int
+        Light curves that are in the index now, and damaged parts that are left out of it.
+
+    Notes
+    -----
+    The name of a part tells its hash. Where two parts hold the same light curve, the younger part counts.
+    """
+    path = folder / INDEX_FILE
+    try:
+        found = sorted(folder.glob("part-*.parquet"), key=lambda part: part.stat().st_mtime_ns)
+    except OSError as error:
+        raise refuse_full_disk(error, path) from error
+    parts: list[PartFile] = []
+    tables = [INDEX_SCHEMA.empty_table()]
+    for place in found:
+        rows = _rows_of_sound_part(place, len(parts))
+        if rows is not None:
+            parts.append(describe_part(place))
+            tables.append(rows)
+    table = pa.concat_tables(tables)
+    last = {key: row for row, key in enumerate(_keys(table))}
+    table = table.take(pa.array(sorted(last.values()), pa.int64()))
+    write_whole(path, index_bytes(_without_empty_parts(tuple(parts), table)))
+    return table.num_rows, len(found) - len(parts)
+
+
+def _rows_of_sound_part(path: Path, number: int) -> pa.Table | None:
+    """Make the rows of the index for a part; None if it is not what was written."""
+    try:
+        if path.stem != _part_stem(sha256_of(path)):
+            return None
+        return index_rows(pq.ParquetFile(path).read(_INDEXED), number)
+    except (OSError, pa.ArrowException, KeyError):
+        return None
+
+
+def _part_stem(sha256: str) -> str:
+    # The hash is the name: the same light curves make the same part, and a part tells whether it is whole.
+    return f"part-{sha256[:24]}"
 
 
 def _without_empty_parts(parts: tuple[PartFile, ...], table: pa.Table) -> Index:

@@ -9,12 +9,14 @@ import ftplib
 import ipaddress
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import cache
 from importlib.metadata import version
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -249,11 +251,18 @@ def http_client(
     """
     return httpx.Client(
         headers={"User-Agent": user_agent(), "Accept-Encoding": "identity"},
+        verify=_certificates(),
         timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_TIMEOUT)),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         transport=transport,
         follow_redirects=False,
     )
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Load the certificates that servers are trusted by; it takes longer than many a request."""
+    return httpx.create_ssl_context()
 
 
 def raise_for_status(response: httpx.Response) -> None:
