@@ -77,15 +77,21 @@ def verify(*, cache: CacheOption = None, archive: _ArchiveOption = None) -> None
 
 
 @cache_app.command("repair")
-def repair(*, cache: CacheOption = None, archive: _ArchiveOption = None) -> None:
+def repair(
+    *,
+    cache: CacheOption = None,
+    archive: _ArchiveOption = None,
+    settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None,
+) -> None:
     """Fetch or make again what is damaged, and nothing else."""
+    from cbminer.settings import load_settings
     from cbminer.survey.archive import open_archive
     from cbminer.terminal import TerminalMonitor
 
-    folder = cache_folder(cache)
+    folder, fetching = cache_folder(cache), load_settings(settings).fetch
     done = []
     for kept in _chosen(folder, archive):
-        done += open_archive(kept.location, cache=folder).repair(monitor=TerminalMonitor())
+        done += open_archive(kept.location, cache=folder, fetching=fetching).repair(monitor=TerminalMonitor())
     for line in done or ["nothing is damaged"]:
         typer.echo(line)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import astropy.units as u
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
-__all__ = ["Days", "Degrees", "Magnitudes", "Megabytes", "Seconds", "SettingsModel"]
+__all__ = ["Arcseconds", "Days", "Degrees", "Magnitudes", "Megabytes", "Seconds", "SettingsModel"]
 
 
 class SettingsModel(BaseModel):
@@ -50,6 +50,7 @@ def _field(unit: str) -> Any:
     return Annotated[float, BeforeValidator(converter.read), PlainSerializer(converter.write, when_used="json")]
 
 
+Arcseconds = _field("arcsec")
 Megabytes = _field("Mbyte")
 Days = _field("d")
 Degrees = _field("deg")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from cbminer.columns import label_column, values
 from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
-from cbminer.survey.ogle import full_hjd, read_catalogue, recognise_release
+from cbminer.survey.ogle import read_catalogue, recognise_release
+from cbminer.survey.stars import full_hjd
 
 STARS = [f"OGLE-LMC-ECL-{n:05d}" for n in range(1, 6)]
 

@@ -12,13 +12,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import astropy.units as u
-import numpy as np
 from astropy.table import QTable
 
-from cbminer.columns import float_column, text_column
 from cbminer.errors import InputFormatError
-from cbminer.flags import Flag
+from cbminer.survey.stars import (
+    DEPTH_RANGE,
+    MAGNITUDE_RANGE,
+    MISSING_TOKENS,
+    STAR_TYPES,
+    Identity,
+    Parameters,
+    checked_epoch,
+    declination,
+    known_label,
+    right_ascension,
+    star_table,
+    within,
+)
 from cbminer.survey.textfile import (
     BadLineError,
     Line,
@@ -32,29 +42,14 @@ from cbminer.survey.textfile import (
 __all__ = [
     "CATALOGUE_FILES",
     "REQUIRED_FILES",
-    "STAR_TYPES",
     "CatalogueReading",
-    "full_hjd",
     "read_catalogue",
     "recognise_release",
 ]
 
 CATALOGUE_FILES = ("ident.dat", "ecl.dat", "ell.dat", "remarks.txt")
 REQUIRED_FILES = ("ident.dat", "ecl.dat")
-STAR_TYPES = ("C", "NC", "ELL", "CV")
-
 _STAR = re.compile(r"^[A-Z0-9]+-(LMC|SMC)-[A-Z0-9]+-\d+$")
-_RA = re.compile(r"^(\d{2}):(\d{2}):(\d{2}(?:\.\d*)?)$")
-_DEC = re.compile(r"^([+-])(\d{2}):(\d{2}):(\d{2}(?:\.\d*)?)$")
-_MISSING_TOKENS = {"", "-", "--", "nan", "NaN"}
-_MAGNITUDE_RANGE = (0.0, 30.0)
-# A depth may be zero, unlike a magnitude.
-_DEPTH_RANGE = (-1e-6, 9.0)
-# Julian dates 2440000 to 2480000 are the years 1968 to 2078: every epoch of the survey, no mistaken zero point.
-_HJD_RANGE = (2440000.0, 2480000.0)
-_HJD_OFFSET = 2450000.0
-_OFFSET_BELOW = 1e6
-
 # Numbers of stars by which a release is known: (galaxy, stars) -> name.
 _RELEASES = {
     ("LMC", 40204): "OGLE-IV, Pawlak et al. 2016",
@@ -88,29 +83,6 @@ class CatalogueReading:
     release: str
 
 
-@dataclass(frozen=True)
-class _Identity:
-    star: str
-    kind: str
-    ra: float
-    dec: float
-    ogle4_id: str = ""
-    ogle3_id: str = ""
-    ogle2_id: str = ""
-    other_id: str = ""
-
-
-@dataclass(frozen=True)
-class _Parameters:
-    star: str
-    I_mag: float
-    V_mag: float
-    period: float
-    T0: float
-    depth1: float
-    depth2: float
-
-
 @dataclass
 class _Ledger:
     """Counts and lines set aside, gathered while the files are read."""
@@ -122,22 +94,6 @@ class _Ledger:
         kept = list(items)
         self.counts[count] = self.counts.get(count, 0) + len(kept)
         self.set_aside.extend(kept)
-
-
-def full_hjd(time: Any) -> Any:
-    """Bring heliocentric Julian dates with or without the 2450000 offset to full dates.
-
-    Parameters
-    ----------
-    time : float or array_like
-        Dates in days; values below one million lack the offset.
-
-    Returns
-    -------
-    float or `~numpy.ndarray`
-        Full heliocentric Julian dates.
-    """
-    return np.where(np.asarray(time) < _OFFSET_BELOW, np.add(time, _HJD_OFFSET), time)[()]
 
 
 def recognise_release(galaxy: str, n_stars: int) -> str:
@@ -199,12 +155,12 @@ def read_catalogue(folder: Path, galaxy: str, *, strict: bool = False) -> Catalo
     missing = sum(star not in parameters for star in identities)
     ledger.counts["stars of ident.dat without a row in ecl.dat or ell.dat"] = missing
     ledger.counts["stars"] = len(identities)
-    stars = _star_table(list(identities.values()), parameters, remarks, galaxy)
+    stars = star_table(list(identities.values()), parameters, remarks, galaxy)
     release = recognise_release(galaxy, len(identities))
     return CatalogueReading(stars, ledger.set_aside, ledger.counts, release)
 
 
-def _read_identities(path: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, _Identity]:
+def _read_identities(path: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, Identity]:
     file = _open(path)
     _refuse_empty(file)
     parsed = parse_lines(file, lambda line: _parse_identity(line, galaxy), layout="OGLE's ident.dat", strict=strict)
@@ -212,9 +168,9 @@ def _read_identities(path: Path, galaxy: str, ledger: _Ledger, *, strict: bool) 
     return _without_duplicates(path.name, file, parsed, stars, ledger)
 
 
-def _read_parameters(folder: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, _Parameters]:
+def _read_parameters(folder: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, Parameters]:
     """Read ecl.dat and ell.dat; a star in both keeps its row of ecl.dat."""
-    merged: dict[str, _Parameters] = {}
+    merged: dict[str, Parameters] = {}
     for name in ("ecl.dat", "ell.dat"):
         path = folder / name
         if name not in REQUIRED_FILES and not path.exists():
@@ -235,7 +191,7 @@ def _read_parameters(folder: Path, galaxy: str, ledger: _Ledger, *, strict: bool
     return merged
 
 
-def _read_remarks(path: Path, identities: dict[str, _Identity], ledger: _Ledger) -> dict[str, str]:
+def _read_remarks(path: Path, identities: dict[str, Identity], ledger: _Ledger) -> dict[str, str]:
     """Read the remarks; the file is free text with names in it, so nothing in it is an error."""
     if not path.exists():
         ledger.counts["remarks.txt missing"] = 1
@@ -287,7 +243,7 @@ def _without_duplicates(
     return rows
 
 
-def _parse_identity(line: Line, galaxy: str) -> _Identity:
+def _parse_identity(line: Line, galaxy: str) -> Identity:
     """Parse a row of ident.dat by its bytes or, where a release shifted its columns, by its words."""
     text = line.text
     try:
@@ -306,23 +262,18 @@ def _parse_identity(line: Line, galaxy: str) -> _Identity:
         except BadLineError:
             raise error from None
         other = words[4].strip() if len(words) > 4 else ""
-        return _Identity(identity.star, identity.kind, identity.ra, identity.dec, other_id=other)
-    cross = [_label(text[first:last]) for first, last in ((49, 65), (66, 81), (82, 97), (98, 150))]
-    return _Identity(identity.star, identity.kind, identity.ra, identity.dec, *cross)
+        return Identity(identity.star, identity.kind, identity.ra, identity.dec, other_id=other)
+    cross = [known_label(text[first:last]) for first, last in ((49, 65), (66, 81), (82, 97), (98, 150))]
+    return Identity(identity.star, identity.kind, identity.ra, identity.dec, *cross)
 
 
-def _identity(words: list[str], galaxy: str) -> _Identity:
+def _identity(words: list[str], galaxy: str) -> Identity:
     star, kind, ra, dec = words
     _check_star(star, galaxy)
     if kind not in STAR_TYPES:
         msg = f"bytes 21-23: expected a type out of {', '.join(STAR_TYPES)}, found {kind!r}"
         raise BadLineError(msg)
-    return _Identity(star, kind, _right_ascension(ra), _declination(dec))
-
-
-def _label(text: str) -> str:
-    stripped = text.strip()
-    return "" if stripped in _MISSING_TOKENS else stripped
+    return Identity(star, kind, right_ascension(ra), declination(dec))
 
 
 def _check_star(star: str, galaxy: str) -> None:
@@ -333,27 +284,6 @@ def _check_star(star: str, galaxy: str) -> None:
     if match.group(1) != galaxy:
         msg = f"bytes 1-18: expected a star of the {galaxy}, found {star!r}"
         raise BadLineError(msg)
-
-
-def _right_ascension(text: str) -> float:
-    match = _RA.match(text)
-    if match is None or int(match[1]) > 23 or int(match[2]) > 59 or float(match[3]) >= 60:
-        msg = f"bytes 25-35: expected a right ascension HH:MM:SS.ss, found {text!r}"
-        raise BadLineError(msg)
-    return 15.0 * (int(match[1]) + int(match[2]) / 60 + float(match[3]) / 3600)
-
-
-def _declination(text: str) -> float:
-    match = _DEC.match(text)
-    degrees = (
-        int(match[2]) + int(match[3]) / 60 + float(match[4]) / 3600
-        if match and int(match[3]) < 60 and float(match[4]) < 60
-        else math.inf
-    )
-    if match is None or degrees > 90:
-        msg = f"bytes 37-47: expected a declination sDD:MM:SS.s, found {text!r}"
-        raise BadLineError(msg)
-    return -degrees if match[1] == "-" else degrees
 
 
 @dataclass(frozen=True)
@@ -375,7 +305,7 @@ _PARAMETER_FIELDS = (
 )
 
 
-def _parse_parameters(line: Line, galaxy: str) -> _Parameters:
+def _parse_parameters(line: Line, galaxy: str) -> Parameters:
     """Parse a row of ecl.dat or ell.dat.
 
     Seven words are unambiguous whatever their bytes. With fewer, a blank field stands for a missing value and only
@@ -388,14 +318,14 @@ def _parse_parameters(line: Line, galaxy: str) -> _Parameters:
     i_mag, v_mag, period, epoch, depth1, depth2 = (
         _number(word, spec) for word, spec in zip(words[1:], _PARAMETER_FIELDS, strict=True)
     )
-    return _Parameters(
+    return Parameters(
         words[0],
-        _within(i_mag, _MAGNITUDE_RANGE),
-        _within(v_mag, _MAGNITUDE_RANGE),
-        _within(period, (0.0, math.inf)),
-        _epoch(epoch),
-        _within(depth1, _DEPTH_RANGE),
-        _within(depth2, _DEPTH_RANGE),
+        within(i_mag, MAGNITUDE_RANGE),
+        within(v_mag, MAGNITUDE_RANGE),
+        within(period, (0.0, math.inf)),
+        checked_epoch(epoch),
+        within(depth1, DEPTH_RANGE),
+        within(depth2, DEPTH_RANGE),
     )
 
 
@@ -414,7 +344,7 @@ def _fields_by_bytes(text: str) -> list[str]:
 
 
 def _number(word: str, spec: _Number) -> float:
-    if word in _MISSING_TOKENS:
+    if word in MISSING_TOKENS:
         return math.nan
     try:
         value = float(word)
@@ -424,57 +354,3 @@ def _number(word: str, spec: _Number) -> float:
         msg = f"bytes {spec.first}-{spec.last}: expected {spec.expected} or -, found {word!r}"
         raise BadLineError(msg)
     return value
-
-
-def _within(value: float, limits: tuple[float, float]) -> float:
-    """Turn magic numbers such as 99.999 and -9.999 into NaN."""
-    return value if limits[0] < value < limits[1] else math.nan
-
-
-def _epoch(value: float) -> float:
-    if math.isnan(value) or value <= 0:
-        return math.nan
-    epoch = float(full_hjd(value))
-    if not _HJD_RANGE[0] <= epoch <= _HJD_RANGE[1]:
-        msg = f"bytes 49-60: expected an epoch as HJD or HJD-2450000, found {value:.5f}"
-        raise BadLineError(msg)
-    return epoch
-
-
-def _star_table(
-    identities: list[_Identity], parameters: dict[str, _Parameters], remarks: dict[str, str], galaxy: str
-) -> QTable:
-    nothing = _Parameters("", *([math.nan] * 6))
-    rows = [parameters.get(identity.star, nothing) for identity in identities]
-    stars = QTable(meta={"galaxy": galaxy})
-    stars["id"] = text_column(identity.star for identity in identities)
-    stars["galaxy"] = text_column(galaxy for _ in identities)
-    stars["type"] = text_column(identity.kind for identity in identities)
-    stars["RAJ2000"] = u.Quantity([identity.ra for identity in identities], u.deg)
-    stars["DEJ2000"] = u.Quantity([identity.dec for identity in identities], u.deg)
-    for name in ("ogle4_id", "ogle3_id", "ogle2_id", "other_id"):
-        stars[name] = text_column(getattr(identity, name) for identity in identities)
-    stars["period"] = float_column([row.period for row in rows], "d")
-    stars["T0"] = float_column([row.T0 for row in rows], "d")
-    stars["I_mag"] = float_column([row.I_mag for row in rows], "mag")
-    stars["V_mag"] = float_column([row.V_mag for row in rows], "mag")
-    stars["depth1_survey"] = float_column([row.depth1 for row in rows], "mag")
-    stars["depth2_survey"] = float_column([row.depth2 for row in rows], "mag")
-    stars["remark"] = text_column(remarks.get(identity.star, "") for identity in identities)
-    stars["flags"] = np.array([_flags(row) for row in rows], dtype=np.int64)
-    return stars
-
-
-def _flags(row: _Parameters) -> int:
-    flags = Flag(0)
-    if not row.star:
-        flags |= Flag.NO_CATALOGUE_ROW
-    for value, flag in (
-        (row.V_mag, Flag.NO_V),
-        (row.I_mag, Flag.NO_I),
-        (row.period, Flag.NO_PERIOD),
-        (row.T0, Flag.NO_EPOCH),
-    ):
-        if math.isnan(value):
-            flags |= flag
-    return int(flags)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError
-from cbminer.survey.ogle import full_hjd
+from cbminer.survey.stars import HJD_RANGE, full_hjd
 from cbminer.survey.textfile import BadLineError, Line, SetAside, parse_lines, split_text
 
 __all__ = ["LightCurve", "parse_light_curve", "read_light_curve"]
@@ -21,7 +21,6 @@ _LAYOUT = "an OGLE light curve (time, magnitude, error)"
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|-|[-+]?(?:nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 # Whole numbers of 15 digits and these powers of ten are exact, so that one division gives the double that is nearest.
 _POWERS = np.array([float(10**power) for power in range(16)])
-_HJD_RANGE = (2440000.0, 2480000.0)
 # Magnitudes outside these are magic numbers such as 99.999; a plausible error is below one magnitude or so.
 _MAGNITUDE_RANGE = (0.0, 50.0)
 
@@ -121,7 +120,7 @@ def _parse_at_once(data: bytes) -> FloatArray | None:
     if not len(points) or not _read_plain_numbers(np.frombuffer(data, dtype=np.uint8), _POWERS, points):
         return None
     times = full_hjd(points[:, 0])
-    in_range = np.all((times >= _HJD_RANGE[0]) & (times <= _HJD_RANGE[1]))
+    in_range = np.all((times >= HJD_RANGE[0]) & (times <= HJD_RANGE[1]))
     return points if in_range else None
 
 
@@ -189,7 +188,7 @@ def _parse_point(line: Line) -> tuple[float, float, float]:
         msg = f"expected 3 numbers (time, magnitude, error), found {line.text[:40]!r}"
         raise BadLineError(msg)
     time, mag, mag_err = (float("nan" if word == "-" else word) for word in words)
-    if not _HJD_RANGE[0] <= full_hjd(time) <= _HJD_RANGE[1]:
+    if not HJD_RANGE[0] <= full_hjd(time) <= HJD_RANGE[1]:
         msg = f"expected a time as HJD or HJD-2450000, found {words[0]}"
         raise BadLineError(msg)
     return time, mag, mag_err

@@ -12,17 +12,20 @@ from dataclasses import dataclass, field
 from astropy.table import Table
 
 from cbminer.errors import InputFormatError
-from cbminer.survey.ogle import _DEPTH_RANGE as DEPTH_RANGE
-from cbminer.survey.ogle import _MAGNITUDE_RANGE as MAGNITUDE_RANGE
-from cbminer.survey.ogle import STAR_TYPES, CatalogueReading
-from cbminer.survey.ogle import _declination as declination
-from cbminer.survey.ogle import _epoch as checked_epoch
-from cbminer.survey.ogle import _Identity as Identity
-from cbminer.survey.ogle import _label as label
-from cbminer.survey.ogle import _Parameters as Parameters
-from cbminer.survey.ogle import _right_ascension as right_ascension
-from cbminer.survey.ogle import _star_table as star_table
-from cbminer.survey.ogle import _within as within
+from cbminer.survey.ogle import CatalogueReading
+from cbminer.survey.stars import (
+    DEPTH_RANGE,
+    MAGNITUDE_RANGE,
+    STAR_TYPES,
+    Identity,
+    Parameters,
+    checked_epoch,
+    declination,
+    known_label,
+    right_ascension,
+    star_table,
+    within,
+)
 from cbminer.survey.textfile import BadLineError, SetAside
 from cbminer.survey.vizier_columns import Column, Role, text_values
 
@@ -242,7 +245,7 @@ def _gather(table: FetchedTable, galaxy: str, gathered: _Gathered) -> None:
         seen.add(name)
         star = gathered.stars.setdefault(name, _Star(table.name, row, {}))
         for role, column in values.items():
-            if role != "star" and label(column[row - 1]):
+            if role != "star" and known_label(column[row - 1]):
                 star.said.setdefault(role, column[row - 1])
     gathered.counts[f"{table.name}: rows"] = len(values["star"])
     gathered.counts[f"{table.name}: duplicate rows"] = duplicates
@@ -326,7 +329,7 @@ def _parameters(name: str, said: Mapping[str, str]) -> Parameters | None:
 
 
 def _number(text: str, role: str) -> float:
-    if not label(text):
+    if not known_label(text):
         return math.nan
     try:
         return float(text)

@@ -201,11 +201,12 @@ class Matcher:
                 f" JOIN {binaries.adql} ON "
                 f"{binaries.adql}.{roles['source'].adql} = {where.adql}.{position['source'].adql}"
             )
-        chosen = {
+        chosen: dict[str, str] = {
             "source": f"{binaries.adql}.{roles['source'].adql}",
-            **{role: f"{where.adql}.{position[role].adql}" for role in ("ra", "dec")},
-            **{role: f"{binaries.adql}.{roles[role].adql}" for role in ("frequency", "rank", "model") if role in roles},
         }
+        chosen |= {role: f"{where.adql}.{position[role].adql}" for role in ("ra", "dec")}
+        known = [role for role in ("frequency", "rank", "model") if role in roles]
+        chosen |= {role: f"{binaries.adql}.{roles[role].adql}" for role in known}
         return _Target(
             self._vizier,
             tuple(chosen.values()),

@@ -2,14 +2,12 @@
 
 from pydantic import Field
 
-from cbminer.quantities import SettingsModel, _field
+from cbminer.quantities import Arcseconds, SettingsModel
 from cbminer.survey.tap import TapSettings
 
 __all__ = ["PAWLAK_2016", "GaiaColumns", "MorphologyColumns", "OgleColumns", "VizierSettings"]
 
 PAWLAK_2016 = "J/AcA/66/421"
-
-Arcseconds = _field("arcsec")
 
 
 class MorphologyColumns(SettingsModel):
