@@ -1,19 +1,19 @@
 """Progress on a terminal: bars with what is done, and for transfers bytes, rate and time left."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
-    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
-    TransferSpeedColumn,
 )
 
 from cbminer.monitor import Monitor, TransferMonitor
@@ -82,17 +82,43 @@ class TerminalMonitor(Monitor):
             Where the transfer tells what has come.
         """
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}"), BarColumn()]
-        columns += [TextColumn("{task.fields[files]}"), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+        columns += [TextColumn("{task.fields[told]}"), TimeRemainingColumn()]
         with self._progress(columns) as progress:
-            task = progress.add_task(description, total=size, files="")
-            done = 0
+            # The time left follows from bytes or, where nobody knows how many will come, from files.
+            task = progress.add_task(description, total=files if size is None else size, told="")
+            tally = _Tally(files, size)
+
+            def received(amount: int) -> None:
+                tally.received += amount
+                progress.update(task, advance=0 if size is None else amount, told=tally.tell())
 
             def finished(number: int) -> None:
-                nonlocal done
-                done += number
-                progress.update(task, files=f"{done:,}/{files:,} files" if files > 1 else "")
+                tally.finished += number
+                progress.update(task, advance=number if size is None else 0, told=tally.tell())
 
-            yield TransferMonitor(received=lambda amount: progress.advance(task, amount), finished=finished)
+            yield TransferMonitor(received=received, finished=finished)
 
     def _progress(self, columns: list[ProgressColumn]) -> Progress:
         return Progress(*columns, console=self._console, transient=True, disable=not self._console.is_terminal)
+
+
+class _Tally:
+    """What has come of a transfer, for people."""
+
+    def __init__(self, files: int, size: int | None) -> None:
+        self._files = files
+        self._size = size
+        self._begin = time.monotonic()
+        self._first: int | None = None
+        self.received = 0
+        self.finished = 0
+
+    def tell(self) -> str:
+        """Say how many files and bytes have come, and how many bytes a second."""
+        if self._first is None:
+            # What had come before this transfer, and is only counted, says nothing of the rate.
+            self._first = self.received
+        files = f"{self.finished:,}/{self._files:,} files  " if self._files > 1 else ""
+        whole = f"/{decimal(self._size)}" if self._size is not None else ""
+        rate = (self.received - self._first) / max(0.1, time.monotonic() - self._begin)
+        return f"{files}{decimal(max(0, self.received))}{whole}  {decimal(int(max(0.0, rate)))}/s"
