@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import QTable
 
+from cbminer.cli_cache import cache_folder
 from cbminer.columns import values
 from cbminer.measurement import StarTask, read_and_fit
 from cbminer.morphology.fourier import shape_model
@@ -21,7 +22,7 @@ from cbminer.provenance import read_provenance
 from cbminer.report.figures import FoldedCurve, atlas_pages, save_figure
 from cbminer.selection.cutflow import SelectionSettings
 from cbminer.settings import settings_from_mapping
-from cbminer.survey.archive import LocalArchive
+from cbminer.survey.archive import open_archive
 
 CLASSES = ("EA", "EB", "EW")
 
@@ -57,12 +58,10 @@ def main() -> None:
     odd = stars[passed & (kind != "EW")]
     print("pass without being EW:", ", ".join(f"{name} ({kinds[str(name)]})" for name in odd["id"]) or "none")
     if len(sys.argv) > 3 and len(odd):
-        archive = LocalArchive(Path(provenance.archive))
-        tasks = [
-            StarTask(str(row["id"]), archive.light_curve_path("LMC", str(row["id"])), row["period"].value, np.nan)
-            for row in odd
-        ]
-        fitted = read_and_fit(tasks, cleaning=settings.cleaning, fourier=settings.fourier)
+        names = [str(name) for name in odd["id"]]
+        store = open_archive(provenance.archive, cache=cache_folder(None)).light_curves("LMC", names)
+        tasks = [StarTask(str(row["id"]), row["period"].value, np.nan) for row in odd]
+        fitted = read_and_fit(store, tasks, cleaning=settings.cleaning, fourier=settings.fourier)
         page = next(iter(atlas_pages(list(_curves(odd, fitted, kinds)), survey=provenance.survey)))
         save_figure(page, Path(sys.argv[3]).with_suffix(""), formats=("png",))
 
