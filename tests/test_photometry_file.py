@@ -1,12 +1,16 @@
 """The reader of light-curve files."""
 
+from pathlib import Path
+from unittest import mock
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbminer.errors import InputFormatError
-from cbminer.survey.photometry_file import read_light_curve
+from cbminer.survey import photometry_file
+from cbminer.survey.photometry_file import parse_light_curve, read_light_curve
 
 GOOD = "2455000.12345 16.123 0.010\n2455001.12345 16.223 0.011\n2455002.12345 16.150 0.010\n"
 
@@ -30,7 +34,19 @@ def test_offset_times_become_full_dates(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bad", ["2455003.1 16.1\n", "2455003.1 16.1 0.01 3\n", "2455003.1 abc 0.01\n", "57003.5 16.1 0.01\n"]
+    "bad",
+    [
+        "2455003.1 16.1\n",
+        "2455003.1 16.1 0.01 3\n",
+        "2455003.1 abc 0.01\n",
+        "57003.5 16.1 0.01\n",
+        "nan 16.1 0.01\n",
+        "inf 16.1 0.01\n",
+        "- 16.1 0.01\n",
+        # Python reads these as numbers, but no survey writes them.
+        "2455003.1 1_6.1 0.01\n",
+        "2455003.1 \N{ARABIC-INDIC DIGIT ONE}6.1 0.01\n",
+    ],
 )
 def test_malformed_line_is_set_aside(tmp_path, bad):
     curve = read_light_curve(write(tmp_path, GOOD + bad))
@@ -56,6 +72,29 @@ def test_two_bad_lines_whose_words_add_up_are_noticed(tmp_path):
 def test_magic_magnitudes_are_counted_and_left_out(tmp_path):
     curve = read_light_curve(write(tmp_path, GOOD + "2455003.12345 99.999 9.999\n"))
     assert (len(curve), curve.n_missing) == (3, 1)
+
+
+@pytest.mark.parametrize("error", ["1e300", "9" * 60, "1" + "0" * 400 + ".5", "inf", "1e999"])
+def test_error_that_float32_cannot_hold_is_infinite(tmp_path, error):
+    curve = read_light_curve(write(tmp_path, GOOD + f"2455003.12345 16.200 {error}\n"))
+    assert len(curve) == 4
+    assert curve.mag_err[3] == np.inf
+
+
+@pytest.mark.parametrize("mag", ["nan", "-", "inf", "-inf", "-1.5", "0", "1e30", "99.99"])
+def test_point_without_a_magnitude_is_counted(tmp_path, mag):
+    curve = read_light_curve(write(tmp_path, GOOD + f"2455003.12345 {mag} 0.010\n"))
+    assert (len(curve), curve.n_missing, curve.set_aside) == (3, 1, [])
+
+
+@pytest.mark.parametrize("number", ["16.", "+16.0", "1.6e1", "16", "0016.000", "160E-1"])
+def test_number_may_be_written_in_many_ways(tmp_path, number):
+    assert read_light_curve(write(tmp_path, GOOD + f"2455003.12345\t{number}\t.5\n")).mag[3] == np.float32(16)
+
+
+@pytest.mark.parametrize("end", ["\r\n", " \n", "\t\r\n", "\n\n", "\n \n"])
+def test_line_ends_and_blank_lines_do_not_matter(tmp_path, end):
+    assert len(read_light_curve(write(tmp_path, GOOD.replace("\n", end)))) == 3
 
 
 @pytest.mark.parametrize(
@@ -86,3 +125,68 @@ def test_native_ogle_iv_format_is_read(shared_data):
     curve = read_light_curve(path)
     assert len(curve) > 100
     assert curve.time.min() > 2450000
+
+
+def plain(decimals):
+    return st.tuples(st.sampled_from(["", "-", "+", "00"]), st.integers(0, 10**9), decimals).map(
+        lambda parts: f"{parts[0]}{parts[1] / 10 ** parts[2]:.{parts[2]}f}"
+    )
+
+
+DATES = st.floats(2440000, 2480000).map("{:.5f}".format) | st.floats(0, 9999).map("{:.5f}".format)
+ODD = st.sampled_from(
+    ["nan", "-inf", "-", "1.", ".5", "1e5", "1_0", "99.999", "1e300", "1e-400", "0x10", "1.2.3", "--1", "1" * 16, "-0"]
+)
+NUMBERS = plain(st.integers(0, 6)) | ODD | st.text("0123456789.+-eE_", min_size=1, max_size=18)
+LINES = st.builds(
+    lambda lead, words, gap, end: lead + gap.join(words) + end,
+    st.sampled_from(["", " ", "\t "]),
+    st.tuples(DATES | NUMBERS, NUMBERS, NUMBERS) | st.lists(NUMBERS, max_size=5),
+    st.sampled_from([" ", "  ", "\t", " \t"]),
+    st.sampled_from(["\n", "\n", "\n", "\r\n", " \n", "\n\n", "\r", ""]),
+)
+GOOD_LINES = st.tuples(DATES, plain(st.just(3)), plain(st.just(3))).map(lambda words: " ".join(words) + "\n")
+FILES = (
+    st.lists(GOOD_LINES | LINES, max_size=8).map("".join).map(str.encode)
+    | st.lists(GOOD_LINES, min_size=1).map("".join).map(str.encode)
+    | st.binary(max_size=60)
+    | st.text("0123456789.+- \t\r\n", max_size=80).map(str.encode)
+)
+
+
+def outcome(data):
+    """Everything that a reader can tell apart, bit by bit."""
+    try:
+        curve = parse_light_curve(Path("star.dat"), data)
+    except InputFormatError as error:
+        return str(error)
+    arrays = curve.time, curve.mag, curve.mag_err
+    return [(array.dtype, array.tobytes()) for array in arrays], curve.n_missing, curve.set_aside
+
+
+@given(FILES)
+@example(GOOD.encode())
+@example(b"2455000.5 16. +0.1\r\n\t5000.5 -0 1\r\n")
+@example(b"2455000.5 16 1" + b"0" * 30 + b"\n")
+@example(b"5000.5 16 0.1\n\n")
+@example(b"5000.5 16 0.1")
+@example(b"5000.5 16 0.1 \n5000.5 16 0.1 0.2\n5000.5 16 .1\n")
+def test_clean_files_are_read_as_all_others_are(data):
+    found = outcome(data)
+    with mock.patch.object(photometry_file, "_parse_at_once", return_value=None):
+        assert outcome(data) == found
+
+
+@given(st.integers(0, 10**15 - 1), st.integers(0, 14), st.booleans())
+def test_plain_numbers_are_the_nearest_doubles(digits, decimals, is_negative):
+    text = f"{digits:0{decimals + 1}d}"
+    number = f"{'-' * is_negative}{text[: len(text) - decimals]}.{text[len(text) - decimals :]}"
+    points = photometry_file._parse_at_once(f"5000.5 {number} {number}\n".encode())
+    assert points[0, 1].tobytes() == np.float64(float(number)).tobytes()
+    assert points[0, 2].tobytes() == points[0, 1].tobytes()
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_plain_file_that_is_cut_off_gets_a_closer_look(cut):
+    assert photometry_file._parse_at_once(GOOD.encode()) is not None
+    assert photometry_file._parse_at_once(GOOD.encode()[:-cut]) is None or GOOD.encode()[:-cut].endswith(b"\n")

@@ -196,10 +196,8 @@ def _parse_point(line: Line) -> tuple[float, float, float]:
 
 def _light_curve(points: FloatArray, set_aside: list[SetAside]) -> LightCurve:
     known = (points[:, 1] > _MAGNITUDE_RANGE[0]) & (points[:, 1] < _MAGNITUDE_RANGE[1])
-    return LightCurve(
-        np.asarray(full_hjd(points[known, 0]), dtype=float),
-        points[known, 1].astype(np.float32),
-        points[known, 2].astype(np.float32),
-        int(np.count_nonzero(~known)),
-        set_aside,
-    )
+    # An error that float32 cannot hold is as good as infinite.
+    with np.errstate(over="ignore"):
+        mag, mag_err = (points[known, column].astype(np.float32) for column in (1, 2))
+    time = np.asarray(full_hjd(points[known, 0]), dtype=float)
+    return LightCurve(time, mag, mag_err, int(np.count_nonzero(~known)), set_aside)

@@ -35,8 +35,6 @@ __all__ = ["Band", "LightCurveStore", "StoredCurves", "StoredFile"]
 Band = Literal["I", "V"]
 FORMAT = 1
 INDEX_FILE = "index"
-# A row group is what is read at least: about 2 MB of numbers, and never more than the part.
-ROWS_PER_GROUP = 256
 _MARK = b"cbminer store index\n"
 _DIGEST = hashlib.sha256().digest_size
 _BLOCK = 1 << 17
@@ -126,8 +124,8 @@ class PartFile:
         Its bytes.
     sha256 : str
         Hash of all of them.
-    rows : int
-        Light curves.
+    rows, group_rows : int
+        Light curves, and light curves of a row group but the last.
     bounds : tuple of int
         Where its row groups begin, the place where the last one ends, and the end of the file.
     checks : tuple of int
@@ -138,6 +136,7 @@ class PartFile:
     size: int
     sha256: str
     rows: int
+    group_rows: int
     bounds: tuple[int, ...]
     checks: tuple[int, ...]
 
@@ -274,10 +273,11 @@ class LightCurveStore:
         part, row = self._columns["part"][places[wanted]], self._columns["row"][places[wanted]]
         order = np.lexsort((row, part))
         wanted, part, row = wanted[order], part[order], row[order]
-        group = row // ROWS_PER_GROUP
+        group_rows = np.array([item.group_rows for item in self._index.parts], dtype=np.int32)[part]
+        group = row // group_rows
         first = np.flatnonzero(np.diff(part, prepend=-1) | np.diff(group, prepend=-1))
         for start, end in itertools.pairwise((*first.tolist(), len(wanted))):
-            rows = row[start:end] - group[start] * ROWS_PER_GROUP
+            rows = row[start:end] - group[start] * group_rows[start]
             yield self._group(int(part[start]), int(group[start])), _Wanted(rows, wanted[start:end])
 
     def _group(self, number: int, group: int) -> pa.Table:
@@ -474,17 +474,17 @@ def describe_part(path: Path) -> PartFile:
     """
     data = pa.py_buffer(path.read_bytes())
     about = pq.read_metadata(pa.BufferReader(data))
-    starts = [_start_of_group(about.row_group(number)) for number in range(about.num_row_groups)]
-    last = about.row_group(about.num_row_groups - 1) if about.num_row_groups else None
-    end = max(_end_of_column(last.column(number)) for number in range(last.num_columns)) if last is not None else 0
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    starts = [min(map(_start_of_column, _columns_of(group))) for group in groups]
     # What stands before the first group belongs to it.
-    bounds = (0, *starts[1:], end, data.size) if starts else (0, data.size)
+    bounds = (0, *starts[1:], max(map(_end_of_column, _columns_of(groups[-1]))), data.size)
     checks = tuple(zlib.crc32(data[first:last]) for first, last in itertools.pairwise(bounds))
-    return PartFile(path.name, data.size, hashlib.sha256(data).hexdigest(), about.num_rows, bounds, checks)
+    digest = hashlib.sha256(data).hexdigest()
+    return PartFile(path.name, data.size, digest, about.num_rows, groups[0].num_rows, bounds, checks)
 
 
-def _start_of_group(group: Any) -> int:
-    return min(_start_of_column(group.column(number)) for number in range(group.num_columns))
+def _columns_of(group: Any) -> Iterator[Any]:
+    return (group.column(number) for number in range(group.num_columns))
 
 
 def _start_of_column(column: Any) -> int:

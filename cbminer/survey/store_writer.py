@@ -21,7 +21,6 @@ from cbminer.survey.store import (
     INDEX_FILE,
     INDEX_SCHEMA,
     PART_SCHEMA,
-    ROWS_PER_GROUP,
     Band,
     Index,
     PartFile,
@@ -36,6 +35,8 @@ __all__ = ["SourceFile", "StoreWriter", "rebuild_index"]
 # A part is what is in memory and written at once: about 40 MB of numbers, and at most one light curve above 64 MB.
 _ROWS_PER_PART = 4096
 _POINTS_PER_PART = 1 << 22
+# A row group is what is read at least: about 2 MB of numbers, and never more than the part.
+_ROWS_PER_GROUP = 256
 
 
 @dataclass(frozen=True)
@@ -163,7 +164,7 @@ class StoreWriter:
         temporary = self.folder / f".part.{os.getpid()}.tmp"
         try:
             with temporary.open("wb") as stream:
-                pq.write_table(table, stream, row_group_size=ROWS_PER_GROUP, **_PACKING)
+                pq.write_table(table, stream, row_group_size=_ROWS_PER_GROUP, **_PACKING)
                 stream.flush()
                 os.fsync(stream.fileno())
             part = describe_part(temporary)

@@ -22,8 +22,7 @@ from astropy.table import Table
 from pydantic import Field
 
 from cbminer.quantities import Megabytes, Seconds, SettingsModel
-from cbminer.survey.transport import Failure, Refusal, http_client, is_loopback, raise_for_status
-from cbminer.survey.transport import _failures as failures
+from cbminer.survey.transport import Failure, Refusal, failures, http_client, is_loopback, raise_for_status
 
 __all__ = ["Answer", "QueryRejectedError", "TapService", "TapSettings", "TruncatedError", "read_votable"]
 

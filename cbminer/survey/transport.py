@@ -32,6 +32,7 @@ __all__ = [
     "Remote",
     "Transfer",
     "Transport",
+    "failures",
     "http_client",
     "is_loopback",
     "open_transport",
@@ -441,10 +442,10 @@ class HttpTransport:
     @contextmanager
     def _answer(self, method: str, url: str, headers: dict[str, str]) -> Iterator[httpx.Response]:
         """Open a response, following redirects that stay on the host."""
-        with _failures():
+        with failures():
             address = httpx.URL(url)
         for _ in range(_REDIRECTS + 1):
-            with _failures():
+            with failures():
                 response = self._client.send(self._client.build_request(method, address, headers=headers), stream=True)
             if not response.has_redirect_location:
                 try:
@@ -454,7 +455,7 @@ class HttpTransport:
                     response.close()
                 return
             response.close()
-            with _failures():
+            with failures():
                 target = address.join(response.headers["Location"])
             _refuse_leaving(address, target)
             address = target
@@ -463,8 +464,19 @@ class HttpTransport:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
-    """Turn what httpx raises into a failure or a refusal."""
+def failures() -> Iterator[None]:
+    """Turn what httpx raises in a block into a failure or a refusal.
+
+    Yields
+    ------
+    None
+        For the length of the block.
+
+    Raises
+    ------
+    Failure, Refusal
+        In place of the errors of httpx.
+    """
     try:
         yield
     except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
@@ -548,7 +560,7 @@ def _remote(response: httpx.Response) -> Remote:
 
 
 def _body(response: httpx.Response, hold: _Hold) -> Iterator[bytes]:
-    with _failures():
+    with failures():
         # Raw bytes: a .gz file stays as it is whatever the headers say. As they come: bytes that httpx gathers into
         # chunks of a size would be lost if the connection breaks.
         yield from response.iter_raw()
