@@ -292,7 +292,7 @@ def test_manifest_that_another_process_holds(path, monkeypatch):
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(
-            ArchiveError, match=r"manifest.sqlite is in use by another process: wait until it has finis"
+            ArchiveError, match=r"manifest.sqlite is in use by another process: wait until it has finished"
         ):
             manifest.put(ENTRY)
         with pytest.raises(ArchiveError, match="is in use by another process"):

@@ -133,7 +133,12 @@ def plain(decimals):
     )
 
 
-DATES = st.floats(2440000, 2480000).map("{:.5f}".format) | st.floats(0, 9999).map("{:.5f}".format)
+DATES = (
+    st.floats(2440000, 2480000).map("{:.5f}".format)
+    | st.floats(0, 9999).map("{:.5f}".format)
+    # More digits than a double can hold.
+    | st.tuples(st.integers(2440000, 2479999), st.integers(0, 10**12)).map(lambda parts: f"{parts[0]}.{parts[1]}")
+)
 ODD = st.sampled_from(
     ["nan", "-inf", "-", "1.", ".5", "1e5", "1_0", "99.999", "1e300", "1e-400", "0x10", "1.2.3", "--1", "1" * 16, "-0"]
 )
@@ -168,6 +173,8 @@ def outcome(data):
 @example(GOOD.encode())
 @example(b"2455000.5 16. +0.1\r\n\t5000.5 -0 1\r\n")
 @example(b"2455000.5 16 1" + b"0" * 30 + b"\n")
+@example(b"2457000.66137466647 16 1\n")
+@example(b"5000.5 16.1+0.1\n5000.5+1 16.1\n5000.5 16.1 0.1\n5000.5 16.1 0.1\n5000.5 16.1 0.1\n")
 @example(b"5000.5 16 0.1\n\n")
 @example(b"5000.5 16 0.1")
 @example(b"5000.5 16 0.1 \n5000.5 16 0.1 0.2\n5000.5 16 .1\n")

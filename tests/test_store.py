@@ -152,6 +152,29 @@ def test_reads_in_sequence_do_not_disturb_each_other(folder, added):
     assert_is(store.read([mine[-1].star]), 0, mine[-1])
 
 
+def test_row_group_is_read_once_in_a_request(folder, added, monkeypatch):
+    calls = []
+    original = store_module.PartReader.group
+
+    def counted(reader, number, columns=None):
+        calls.append((reader.part.name, number))
+        return original(reader, number, columns)
+
+    monkeypatch.setattr(store_module.PartReader, "group", counted)
+    mine = [source.star for source in added if source.band == "I"]
+    LightCurveStore(folder).read([mine[place] for place in np.random.default_rng(1).permutation(len(mine))] * 2)
+    assert len(calls) == len(set(calls))
+
+
+def test_light_curves_of_a_part_are_in_order(tmp_path):
+    """So that stars which are asked for in order are beside each other, in whatever order they came."""
+    write(tmp_path, sources([5, 3, 9]) + sources([4, 2], band="V"))
+    (part,) = tmp_path.glob("part-*")
+    rows = [(row["band"], row["star"]) for row in pq.read_table(part).to_pylist()]
+    assert rows == sorted(rows)
+    assert len(rows) == 5
+
+
 def test_threads_share_a_store(folder, added):
     store = LightCurveStore(folder)
     mine = {source.star: source for source in added if source.band == "I"}
@@ -529,8 +552,10 @@ def test_part_that_is_not_what_was_written_is_named(copy, how):
         path.write_bytes(
             {"cut": data[:-1], "longer": data + b"\0", "empty": b"", "other": (copy / second.name).read_bytes()}[how]
         )
+    sizes = {"cut": len(data) - 1, "longer": len(data) + 1, "empty": 0}
+    reason = f"it has {sizes[how]} bytes, should have {len(data)}" if how in sizes else ".*"
     for damaged in (store, LightCurveStore(copy)):
-        with pytest.raises(ArchiveError, match=rf"{first.name} is missing or damaged .*: mend it with: {REPAIR}"):
+        with pytest.raises(ArchiveError, match=rf"{first.name} is missing or damaged \({reason}\): mend it .*{REPAIR}"):
             damaged.read(damaged.stars())
         assert damaged.damaged_parts() == [first.name]
     assert set(store.curves_of([first.name])) == {
