@@ -119,8 +119,8 @@ def _parse_at_once(data: bytes) -> FloatArray | None:
     points = np.empty((data.count(b"\n"), _N_COLUMNS))
     if not len(points) or not _read_plain_numbers(np.frombuffer(data, dtype=np.uint8), _POWERS, points):
         return None
-    times = full_hjd(points[:, 0])
-    in_range = np.all((times >= HJD_RANGE[0]) & (times <= HJD_RANGE[1]))
+    points[:, 0] = times = full_hjd(points[:, 0])
+    in_range = times.min() >= HJD_RANGE[0] and times.max() <= HJD_RANGE[1]
     return points if in_range else None
 
 
@@ -187,8 +187,9 @@ def _parse_point(line: Line) -> tuple[float, float, float]:
     if not all(map(_NUMBER.fullmatch, words)):
         msg = f"expected 3 numbers (time, magnitude, error), found {line.text[:40]!r}"
         raise BadLineError(msg)
-    time, mag, mag_err = (float("nan" if word == "-" else word) for word in words)
-    if not HJD_RANGE[0] <= full_hjd(time) <= HJD_RANGE[1]:
+    given, mag, mag_err = (float("nan" if word == "-" else word) for word in words)
+    time = float(full_hjd(given))
+    if not HJD_RANGE[0] <= time <= HJD_RANGE[1]:
         msg = f"expected a time as HJD or HJD-2450000, found {words[0]}"
         raise BadLineError(msg)
     return time, mag, mag_err
@@ -196,8 +197,11 @@ def _parse_point(line: Line) -> tuple[float, float, float]:
 
 def _light_curve(points: FloatArray, set_aside: list[SetAside]) -> LightCurve:
     known = (points[:, 1] > _MAGNITUDE_RANGE[0]) & (points[:, 1] < _MAGNITUDE_RANGE[1])
+    n_missing = len(points) - int(np.count_nonzero(known))
+    if n_missing:
+        points = points[known]
+    time = points[:, 0].copy()
     # An error that float32 cannot hold is as good as infinite.
     with np.errstate(over="ignore"):
-        mag, mag_err = (points[known, column].astype(np.float32) for column in (1, 2))
-    time = np.asarray(full_hjd(points[known, 0]), dtype=float)
-    return LightCurve(time, mag, mag_err, int(np.count_nonzero(~known)), set_aside)
+        mag, mag_err = points[:, 1].astype(np.float32), points[:, 2].astype(np.float32)
+    return LightCurve(time, mag, mag_err, n_missing, set_aside)

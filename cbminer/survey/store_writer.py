@@ -27,6 +27,7 @@ from cbminer.survey.store import (
     PartReader,
     describe_part,
     index_bytes,
+    numbers,
     read_index,
 )
 
@@ -369,8 +370,8 @@ def _part_stem(sha256: str) -> str:
 
 def _without_empty_parts(parts: tuple[PartFile, ...], table: pa.Table) -> Index:
     """Drop parts that no row of the index points to any more."""
-    numbers = table["part"].to_numpy()
-    used = np.unique(numbers)
-    renumbered = pa.array(np.searchsorted(used, numbers).astype(np.int32))
+    part = numbers(table["part"])
+    used = np.unique(part)
+    renumbered = pa.array(np.searchsorted(used, part).astype(np.int32))
     table = table.set_column(INDEX_SCHEMA.get_field_index("part"), "part", renumbered)
     return Index(tuple(parts[number] for number in used), table)
