@@ -148,6 +148,16 @@ def test_a_star_that_the_server_lacks_is_asked_for_once(server, files, cache):
     assert server.requests[name] == 1
 
 
+def test_a_star_without_points_does_not_stop_the_others(server, files, cache):
+    name = next(name for name in files if "/phot/I/" in name)
+    star = name.rpartition("/")[2].removesuffix(".dat")
+    server.files[name] = b""
+    assert fetch(server, cache) == 0
+    assert stored(server, cache).source(star).n_points == 0
+    assert "is empty" in stored(server, cache).read([star]).unreadable[0]
+    assert len(stored(server, cache)) == n_curves(files)
+
+
 @pytest.mark.parametrize("way", ["single", "bulk"])
 def test_fetched_light_curves_are_those_of_the_folder(files, mock_archive, cache, tmp_path, way):
     served = dict(files)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cbminer.survey.textfile import is_cut_off, other_kind
 
-__all__ = ["fault_of_bytes", "fault_of_table", "fault_of_tarball"]
+__all__ = ["fault_of_bytes", "fault_of_light_curve", "fault_of_table", "fault_of_tarball"]
 
 # Enough to tell a kind of file by its start, and to hold the last two lines.
 _ENOUGH = 4096
@@ -51,6 +51,22 @@ def _fault(start: bytes, end: bytes) -> str:
     if not start:
         return "is empty"
     return other_kind(start) or ("ends in the middle of a line" if is_cut_off(end) else "")
+
+
+def fault_of_light_curve(path: Path) -> str:
+    """Say what is wrong with a light curve, as far as its start and its end tell.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    str
+        What is wrong, to follow the name of who sent it; empty if nothing. A star without points is no fault.
+    """
+    return fault_of_table(path) if path.stat().st_size else ""
 
 
 def fault_of_tarball(path: Path) -> str:

@@ -11,7 +11,7 @@ import httpx
 from cbminer.errors import ArchiveError
 from cbminer.monitor import Monitor
 from cbminer.survey.cache import CLOUDS, ArchiveCache, Damage
-from cbminer.survey.content import fault_of_table, fault_of_tarball
+from cbminer.survey.content import fault_of_light_curve, fault_of_table, fault_of_tarball
 from cbminer.survey.download import WAYS_OUT, Fetcher, FetchSettings
 from cbminer.survey.intake import Curve, bulk_name, light_curve_name, take_files, take_tarball
 from cbminer.survey.manifest import Entry, Manifest
@@ -257,7 +257,8 @@ class RemoteArchive:
         store = self.cache.store(galaxy)
         with self.cache.manifest() as manifest:
             # Whatever the file of all light curves did not hold, the server does not have.
-            if self._bulk_is_taken(galaxy, manifest):
+            entry = manifest.get(bulk_name(galaxy))
+            if entry is not None and entry.state == "stored" and len(store):
                 return []
             absent = {entry.name for entry in manifest.entries(state="absent", under=f"{galaxy.lower()}/")}
         return [
@@ -265,10 +266,6 @@ class RemoteArchive:
             for star, band in wanted
             if store.source(star, band) is None and light_curve_name(galaxy, star, band) not in absent
         ]
-
-    def _bulk_is_taken(self, galaxy: str, manifest: Manifest) -> bool:
-        entry = manifest.get(bulk_name(galaxy))
-        return entry is not None and entry.state == "stored" and len(self.cache.store(galaxy)) > 0
 
     def _take_what_came(self, galaxy: str, manifest: Manifest, monitor: Monitor) -> None:
         """Take in what an earlier process had fetched, but not stored."""
@@ -288,7 +285,7 @@ class RemoteArchive:
             for first in range(0, len(curves), self.settings.batch):
                 names = [light_curve_name(galaxy, *curve) for curve in curves[first : first + self.settings.batch]]
                 jobs = [(name, self.cache.root / name) for name in names]
-                fetcher.fetch_many(jobs, check=fault_of_table, monitor=telling)
+                fetcher.fetch_many(jobs, check=fault_of_light_curve, monitor=telling)
                 take_files(self.cache, galaxy, manifest)
 
     def _fetch_bulk(self, galaxy: str, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> bool:
