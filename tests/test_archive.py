@@ -5,7 +5,7 @@ from astropy.table import Table
 from servers import HttpServer, closed_port
 
 from cbminer.cli import main
-from cbminer.errors import ArchiveError
+from cbminer.errors import ArchiveError, SettingsError
 from cbminer.survey.archive import LocalArchive, is_url, open_archive
 
 
@@ -69,6 +69,13 @@ def test_server_without_the_catalogue_is_asked_again_next_time(mock_archive, tmp
 def test_addresses_are_told_from_folders(tmp_path):
     assert all(map(is_url, ("http://a/", "https://a/b", "ftp://a/")))
     assert not any(map(is_url, ("a/b", "/a", "C:/a", str(tmp_path))))
+
+
+@pytest.mark.parametrize("location", ["http://", "https:///path", "gopher://host/", "://"])
+def test_addresses_that_are_none_are_refused(location, tmp_path):
+    with pytest.raises(SettingsError, match=r"cannot be asked: give a folder, or an address such as https://"):
+        open_archive(location, cache=tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_refused_connection_names_the_ways_out(tmp_path, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from cbminer.errors import SettingsError
 from cbminer.monitor import Monitor
 from cbminer.survey.cache import ArchiveCache
 from cbminer.survey.download import FetchSettings
@@ -90,7 +91,15 @@ def open_archive(
     -------
     LocalArchive or RemoteArchive
         The archive.
+
+    Raises
+    ------
+    SettingsError
+        If the location looks like an address, but is none that can be asked.
     """
+    if "://" in location and not (is_url(location) and urlsplit(location).hostname):
+        msg = f"{location} cannot be asked: give a folder, or an address such as {OGLE_URL} (http, https or ftp)"
+        raise SettingsError(msg)
     if is_url(location):
         base_url = location.rstrip("/") + "/"
         place = ArchiveCache.for_server(cache, base_url)
