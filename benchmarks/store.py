@@ -1,173 +1,294 @@
 """Reading the light curves of a survey from the store, against reading the same as text files.
 
-Usage: python benchmarks/store.py [--stars 48605] [--points 600] [--sample 2000] [--folder DIR]
+Usage: python benchmarks/store.py [--stars 48605] [--points 600] [--sample 2000] [--repeat 3] [--folder DIR]
 
-Makes light curves of an OGLE-like cadence in a temporary folder, takes them into a store, and reads them: the store
-whole, in chunks of 1,000 stars; the text files a sample of them, drawn evenly, with each reader that a user would
-pick. Prints seconds for all stars (those of the sample scaled up, and said so), ratios to the store, and sizes.
+Makes light curves of simulated contact binaries at OGLE's cadence, as text files and as phot.tar.gz in a temporary
+folder (1.1 GB for all stars), takes them into a store, and reads them. The store is read whole, in chunks of 1,000
+stars. Of the text files a sample is read with each reader that a user would pick, and its time scaled to all stars.
+Every way of reading has a process of its own, and all files are in the memory of the system when it begins. What the
+text readers find is compared with what the store holds.
 
-numpy is always there, astropy too; pandas comes with `pip install pandas` and is left out where it is missing.
+numpy, astropy and this package's own parser are always there; pandas comes with ``pip install pandas``, and is left
+out where it is missing.
 """
 
 import argparse
-import gzip
 import importlib
 import importlib.metadata
-import io
+import importlib.util
+import multiprocessing
 import os
 import platform
 import resource
+import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from astropy.io import ascii as astropy_ascii
 
+from cbminer.survey.mock_curves import contact_shape, observe, observing_times
 from cbminer.survey.photometry_file import read_light_curve
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.store_writer import SourceFile, StoreWriter
+from cbminer.survey.tarball import CurveMember, read_tarball
 
 SEED = 20261124
 CHUNK = 1000
+SEASONS = 12
+BULK = "phot.tar.gz"
 
 
-def light_curve(generator: np.random.Generator, n_points: int) -> bytes:
-    """One light curve as OGLE writes it: seasons of eight months, a night every two days or so."""
-    nights = np.sort(generator.choice(5 * 365, size=n_points, replace=False))
-    time_of_night = generator.uniform(0.5, 0.9, n_points)
-    base, error = generator.uniform(14, 20), generator.uniform(0.004, 0.08)
-    magnitude = base + 0.3 * np.cos(2 * np.pi * nights / 0.77) + generator.normal(0, error, n_points)
-    errors = error * generator.uniform(0.8, 1.4, n_points)
-    rows = zip(2455260.0 + nights + time_of_night, magnitude, errors, strict=True)
-    return b"".join(b"%13.5f %6.3f %5.3f\n" % row for row in rows)
+def light_curve(rng: np.random.Generator, n_points: int) -> bytes:
+    """One light curve as OGLE writes it."""
+    visits = observing_times("LMC", SEASONS, rng)
+    times = np.sort(rng.choice(visits, min(n_points, len(visits)), replace=False))
+    shape = contact_shape(rng.uniform(0.4, 1.0), rng.uniform(0.0, 1.0), rng.uniform(0.7, 1.5))
+    cycles = (times - times[0]) / rng.uniform(0.3, 3.0)
+    points = observe(times, rng.uniform(14.5, 20.0) + shape.relative_magnitude(cycles, "I"), outliers=0.005, rng=rng)
+    numbers = np.column_stack([points.time, points.mag, points.mag_err]).ravel().tolist()
+    return (("%13.5f %6.3f %5.3f\n" * len(times)) % tuple(numbers)).encode("ascii")
 
 
-def make_files(folder: Path, n_stars: int, n_points: int) -> list[Path]:
-    """Write the light curves, if an earlier call did not."""
-    generator = np.random.default_rng(SEED)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+def make_files(root: Path, n_stars: int, n_points: int) -> None:
+    rng = np.random.default_rng(SEED)
+    folder = root / "phot" / "I"
+    folder.mkdir(parents=True)
     for number in range(n_stars):
         path = folder / f"OGLE-LMC-ECL-{number + 1:05d}.dat"
-        path.write_bytes(light_curve(generator, int(generator.normal(n_points, n_points / 10))))
-        paths.append(path)
-    return paths
+        path.write_bytes(light_curve(rng, round(rng.normal(n_points, n_points / 10))))
+    with tarfile.open(root / BULK, "w:gz", compresslevel=6) as tar:
+        for path in text_files(root):
+            tar.add(path, arcname=f"phot/I/{path.name}")
 
 
-def build(folder: Path, paths: Iterable[Path]) -> None:
-    with StoreWriter(folder) as writer:
-        for path in paths:
+def text_files(root: Path) -> list[Path]:
+    return sorted((root / "phot" / "I").iterdir())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The best time of several, what was found, and memory of the process in MB before and at most."""
+
+    seconds: float
+    found: Any
+    before: float
+    peak: float
+
+
+def measure(work: Callable[..., Any], *arguments: Any, repeat: int = 1) -> Measured:
+    """Time some work in a process of its own, when the system has nothing more to write."""
+    if hasattr(os, "sync"):
+        os.sync()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, work, arguments, repeat).result()
+
+
+def _measured(work: Callable[..., Any], arguments: tuple[Any, ...], repeat: int) -> Measured:
+    before, seconds, found = memory(), [], None
+    for _ in range(repeat):
+        begin = time.perf_counter()
+        found = work(*arguments)
+        seconds.append(time.perf_counter() - begin)
+    return Measured(min(seconds), found, before, memory())
+
+
+def memory() -> float:
+    """Most memory that this process has held so far, in MB."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def build_from_files(root: Path, store: Path) -> None:
+    with StoreWriter(store) as writer:
+        for path in text_files(root):
             writer.add(SourceFile(path.stem, "I", path.read_bytes()))
 
 
-def read_store(folder: Path) -> int:
+def build_from_tarball(root: Path, store: Path) -> None:
+    with StoreWriter(store) as writer:
+        for member in read_tarball(root / BULK):
+            if isinstance(member, CurveMember):
+                writer.add(SourceFile(member.star, member.band, member.data))
+
+
+def open_store(folder: Path) -> int:
+    return len(LightCurveStore(folder))
+
+
+def read_one(folder: Path) -> int:
+    """Open the store and read one star, as a command does that looks at one."""
+    store = LightCurveStore(folder)
+    return len(store.read([f"OGLE-LMC-ECL-{len(store) // 2:05d}"]).curves.time)
+
+
+def read_store(folder: Path, threads: int) -> tuple[int, float]:
     store = LightCurveStore(folder)
     stars = store.stars()
-    chunks = (stars[first : first + CHUNK] for first in range(0, len(stars), CHUNK))
-    return sum(len(store.read(chunk).curves.time) for chunk in chunks)
+    chunks = [stars[first : first + CHUNK] for first in range(0, len(stars), CHUNK)]
 
+    def read(chunk: list[str]) -> tuple[int, float]:
+        curves = store.read(chunk).curves
+        return len(curves.time), float(curves.mag.sum(dtype=float))
 
-def read_each(paths: Iterable[Path], read: Callable[[Path], int]) -> int:
-    return sum(read(path) for path in paths)
-
-
-def text_readers() -> dict[str, Callable[[Path], int]]:
-    """Ways to read one text file, each giving the number of its points."""
-    readers: dict[str, Callable[[Path], int]] = {
-        "numpy.loadtxt": lambda path: len(np.loadtxt(path)),
-        "astropy.io.ascii, fast reader": lambda path: len(
-            astropy_ascii.read(path, format="fast_no_header", delimiter=" ", guess=False)
-        ),
-        "cbminer's parser of text": lambda path: len(read_light_curve(path)),
-    }
-    try:
-        pandas = importlib.import_module("pandas")
-    except ImportError:
-        print("pandas is not installed: left out")
+    if threads == 1:
+        found = [read(chunk) for chunk in chunks]
     else:
-        readers["pandas.read_csv"] = lambda path: len(pandas.read_csv(path, sep=r"\s+", header=None, engine="c"))
-    return readers
+        with ThreadPoolExecutor(threads) as pool:
+            found = list(pool.map(read, chunks))
+    return sum(points for points, _ in found), sum(total for _, total in found)
 
 
-def timed(work: Callable[[], int]) -> tuple[float, int]:
-    begin = time.perf_counter()
-    count = work()
-    return time.perf_counter() - begin, count
+def read_scattered(folder: Path) -> int:
+    """Read a thousand stars that lie all over the store."""
+    store = LightCurveStore(folder)
+    stars = np.random.default_rng(SEED).choice(store.stars(), min(CHUNK, len(store)), replace=False)
+    return len(store.read(stars.tolist()).curves.time)
 
 
-def packed_size(paths: Iterable[Path]) -> int:
-    """Bytes of the files in one tar file packed with gzip, as the survey's server offers them."""
-    counter = io.BytesIO()
-    total = 0
-    with (
-        gzip.GzipFile(fileobj=counter, mode="wb", compresslevel=6) as stream,
-        tarfile.open(fileobj=stream, mode="w|") as tar,
-    ):
-        for path in paths:
-            tar.add(path, arcname=f"phot/I/{path.name}")
-            total += counter.tell()
-            counter.seek(0)
-            counter.truncate()
-    return total + counter.tell()
+def sum_of(folder: Path, stars: list[str]) -> tuple[int, float]:
+    curves = LightCurveStore(folder).read(stars).curves
+    return len(curves.time), float(curves.mag.sum(dtype=float))
+
+
+def read_texts(paths: list[Path], reader: str) -> tuple[int, float]:
+    read = READERS[reader]()
+    points, total = 0, 0.0
+    for path in paths:
+        mag = read(path)
+        points += len(mag)
+        total += float(mag.astype(np.float32).sum(dtype=float))
+    return points, total
+
+
+def _numpy() -> Callable[[Path], Any]:
+    return lambda path: np.loadtxt(path)[:, 1]
+
+
+def _pandas() -> Callable[[Path], Any]:
+    read = importlib.import_module("pandas").read_csv
+    return lambda path: read(path, sep=r"\s+", header=None, names=["time", "mag", "mag_err"])["mag"].to_numpy()
+
+
+def _astropy() -> Callable[[Path], Any]:
+    read = importlib.import_module("astropy.io.ascii").read
+    return lambda path: read(path, format="fast_no_header", delimiter=" ", guess=False)["col2"].data
+
+
+def _own() -> Callable[[Path], Any]:
+    return lambda path: read_light_curve(path).mag
+
+
+READERS: dict[str, Callable[[], Callable[[Path], Any]]] = {
+    "numpy.loadtxt": _numpy,
+    "pandas.read_csv": _pandas,
+    "astropy.io.ascii, fast reader": _astropy,
+    "cbminer's reader of text": _own,
+}
 
 
 def machine() -> str:
-    model = next((line.split(":")[1].strip() for line in _lines(Path("/proc/cpuinfo")) if "model name" in line), "")
-    names = ("cbminer", "numpy", "astropy", "pandas", "pyarrow")
-    versions = []
-    for name in names:
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return f"{model or platform.processor()}, {os.cpu_count()} cores, Python {platform.python_version()}, " + ", ".join(
-        versions
-    )
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), platform.processor())
+    found = [name for name in ("cbminer", "numpy", "pandas", "astropy", "pyarrow") if importlib.util.find_spec(name)]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in found)
+    return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+def gain_of_threads(threads: int) -> float:
+    """Tell how much faster threads compute than one does: cores of a virtual machine may share one of the real ones."""
+    data = bytes(1 << 24)
+
+    def seconds(workers: int) -> float:
+        begin = time.perf_counter()
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(zlib.crc32, [data] * 8 * threads))
+        return time.perf_counter() - begin
+
+    return min(seconds(1) for _ in range(3)) / min(seconds(threads) for _ in range(3))
 
 
-def compare(root: Path, n_stars: int, n_points: int, n_sample: int) -> None:
-    paths = make_files(root / "text", n_stars, n_points)
-    text = sum(path.stat().st_size for path in paths)
+def sizes(root: Path, store: Path) -> Iterator[str]:
+    text = sum(path.stat().st_size for path in text_files(root))
+    packed = (root / BULK).stat().st_size
+    kept = sum(path.stat().st_size for path in store.iterdir())
+    yield f"{'size':<36}{'MB':>9}{'of text':>9}"
+    for name, size in (("text files", text), (BULK, packed), ("store", kept)):
+        yield f"{name:<36}{size / 1e6:>9.1f}{size / text:>9.3f}"
+
+
+def compare(root: Path, given: argparse.Namespace) -> Iterator[str]:
     store = root / "store"
-    seconds, _ = timed(lambda: build(store, paths) or 0)
-    print(f"build the store          {seconds:9.2f} s   once")
-    seconds, _ = timed(lambda: len(LightCurveStore(store)))
-    print(f"open it                  {1000 * seconds:9.2f} ms")
-    whole, points = min(timed(lambda: read_store(store)) for _ in range(3))
-    print(f"read {n_stars:,} light curves, {points:,} points\n")
-    print(f"{'way':<32}{'all stars / s':>14}{'ratio':>9}")
-    print(f"{'store, opened and read whole':<32}{whole:>14.2f}{1.0:>9.1f}")
-    sample = paths[:: max(1, n_stars // n_sample)]
-    for name, read in text_readers().items():
-        read(sample[0])
-        seconds = min(timed(lambda read=read: read_each(sample, read))[0] for _ in range(2)) * n_stars / len(sample)
-        print(f"{name:<32}{seconds:>14.2f}{seconds / whole:>9.1f}")
-    print(f"(text: {len(sample):,} files read, their time scaled to {n_stars:,})\n")
-    packed = packed_size(paths)
-    size = LightCurveStore(store).size + (store / "index").stat().st_size
-    print(f"text {text / 1e6:.1f} MB, tar.gz {packed / 1e6:.1f} MB ({packed / text:.3f}), ", end="")
-    print(f"store {size / 1e6:.1f} MB ({size / text:.3f} of the text)")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3:.0f} MB")
+    text = sum(path.stat().st_size for path in text_files(root)) / 1e6
+    yield f"{'by a new process':<36}{'s':>9}{'MB/s':>9}{'memory/MB':>12}"
+    for name, build in (("build from phot.tar.gz", build_from_tarball), ("build from text files", build_from_files)):
+        done = measure(build, root, store if build is build_from_files else root / "other")
+        yield f"{name:<36}{done.seconds:>9.2f}{text / done.seconds:>9.0f}{done.peak:>12.0f}"
+    for name, work in ONCE.items():
+        yield f"{name:<36}{min(measure(work, store).seconds for _ in range(given.repeat)):>9.3f}"
+    done = measure(read_scattered, store, repeat=given.repeat)
+    yield f"{'1,000 stars from all over the store':<36}{done.seconds:>9.2f}{'':>9}{done.peak:>12.0f}"
+    yield ""
+    yield f"{'all light curves':<36}{'s':>9}{'MB/s':>9}{'memory/MB':>12}{'ratio':>8}"
+    whole = None
+    for threads in sorted({1, os.cpu_count() or 1}):
+        done = measure(read_store, store, threads, repeat=given.repeat)
+        whole = whole or done
+        yield line(f"store, {threads} thread{'s' * (threads > 1)}", text, done, done.seconds, whole.seconds)
+    yield from compare_texts(root, store, text, whole.seconds, given)
+    yield f"memory of a process before it reads: {whole.before:.0f} MB; points: {whole.found[0]:,}"
+    cores = os.cpu_count() or 1
+    yield f"{cores} threads compute {gain_of_threads(cores):.2f} times as fast on this machine as one does"
+
+
+ONCE = {"open the store": open_store, "open the store and read one star": read_one}
+
+
+def compare_texts(root: Path, store: Path, text: float, whole: float, given: argparse.Namespace) -> Iterator[str]:
+    paths = text_files(root)
+    sample = paths[:: max(1, len(paths) // given.sample)]
+    wanted = sum_of(store, [path.stem for path in sample])
+    for name in READERS:
+        if name.startswith("pandas") and not importlib.util.find_spec("pandas"):
+            yield f"{name}: pandas is not installed (pip install pandas)"
+            continue
+        done = measure(read_texts, sample, name, repeat=given.repeat)
+        if done.found[0] != wanted[0] or abs(done.found[1] - wanted[1]) > 1e-9 * wanted[1]:
+            msg = f"{name} found {done.found}, the store holds {wanted}"
+            raise RuntimeError(msg)
+        yield line(f"{name} *", text, done, done.seconds * len(paths) / len(sample), whole)
+    yield f"* {len(sample):,} of {len(paths):,} files read, one after the other; the time is scaled to all of them"
+
+
+def line(name: str, text: float, done: Measured, seconds: float, whole: float) -> str:
+    return f"{name:<36}{seconds:>9.2f}{text / seconds:>9.0f}{done.peak:>12.0f}{seconds / whole:>8.2f}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stars", type=int, default=48605)
-    parser.add_argument("--points", type=int, default=600)
+    parser.add_argument("--points", type=int, default=600, help="points of a light curve, on average")
     parser.add_argument("--sample", type=int, default=2000, help="text files that each reader reads")
-    parser.add_argument("--folder", type=Path, help="where to write; default: a temporary folder")
+    parser.add_argument("--repeat", type=int, default=3, help="times that each way is tried; the best one counts")
+    parser.add_argument("--folder", type=Path, help="where to write; a temporary folder of the system by default")
     given = parser.parse_args()
     print(machine())
-    print(f"{given.stars:,} stars, about {given.points} points each, seed {SEED}; times are the best of several\n")
+    print(f"{given.stars:,} stars of about {given.points} points, seed {SEED}, best of {given.repeat}; MB/s of text\n")
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        compare(Path(folder), given.stars, given.points, given.sample)
+        root = Path(folder)
+        make_files(root, given.stars, given.points)
+        for text in compare(root, given):
+            print(text, flush=True)
+        print()
+        for text in sizes(root, root / "store"):
+            print(text)
 
 
 if __name__ == "__main__":

@@ -172,6 +172,9 @@ def fetch(
     galaxy: Annotated[GalaxyChoice, typer.Option(help="The Cloud to fetch.", case_sensitive=False)],
     what: Annotated[WhatChoice, typer.Option(help="The part to fetch.", case_sensitive=False)] = WhatChoice.ALL,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would come, and how large it is.")] = False,
+    ask_again: Annotated[
+        bool, typer.Option("--ask-again", help="Ask again for files that the server did not have.")
+    ] = False,
     archive: Annotated[str | None, typer.Option(help="Base URL of a server. Default: OGLE's.")] = None,
     settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None,
     cache: CacheOption = None,
@@ -183,6 +186,8 @@ def fetch(
     resolved = _with_options(load_settings(settings), {"archive": archive})
     opened = open_archive(resolved.survey.archive, cache=cache_folder(cache), fetching=resolved.fetch)
     server, clouds = refuse_folder(opened), _CLOUDS[galaxy]
+    for cloud in clouds if ask_again else []:
+        server.ask_again(cloud)
     if dry_run:
         lines = plan_survey(server, clouds, what=what.value)
     else:

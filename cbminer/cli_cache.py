@@ -38,7 +38,16 @@ def cache_folder(given: Path | None) -> Path:
     `~pathlib.Path`
         That, or the usual place of the system.
     """
-    return given.expanduser() if given is not None else platformdirs.user_cache_path("cbminer")
+    folder = given if given is not None else platformdirs.user_cache_path("cbminer")
+    try:
+        folder = folder.expanduser()
+    except RuntimeError as error:
+        msg = f"{folder} cannot be found ({error}): choose another folder with --cache"
+        raise SettingsError(msg) from error
+    if folder.exists() and not folder.is_dir():
+        msg = f"{folder} is a file: choose another folder with --cache"
+        raise SettingsError(msg)
+    return folder
 
 
 @cache_app.command("info")
@@ -64,9 +73,12 @@ def info(*, cache: CacheOption = None, archive: _ArchiveOption = None) -> None:
 @cache_app.command("verify")
 def verify(*, cache: CacheOption = None, archive: _ArchiveOption = None) -> None:
     """Hash everything that is kept and name what is damaged. The exit status is 1 if anything is."""
+    from cbminer.terminal import TerminalMonitor
+
     n_damaged = 0
     for kept in _chosen(cache_folder(cache), archive):
-        damages = list(kept.damages())
+        with kept.locked(TerminalMonitor()):
+            damages = list(kept.damages())
         n_damaged += len(damages)
         typer.echo(f"{kept.location}: {'whole' if not damages else f'{len(damages)} damaged'}")
         for damage in damages:
@@ -89,11 +101,20 @@ def repair(
     from cbminer.terminal import TerminalMonitor
 
     folder, fetching = cache_folder(cache), load_settings(settings).fetch
-    done = []
+    n_done, failed = 0, False
     for kept in _chosen(folder, archive):
-        done += open_archive(kept.location, cache=folder, fetching=fetching).repair(monitor=TerminalMonitor())
-    for line in done or ["nothing is damaged"]:
-        typer.echo(line)
+        try:
+            for line in open_archive(kept.location, cache=folder, fetching=fetching).repair(monitor=TerminalMonitor()):
+                typer.echo(line)
+                n_done += 1
+        except ArchiveError as error:
+            # One archive that cannot be mended is no reason to leave the others as they are.
+            typer.echo(f"cbminer: error: {error}", err=True)
+            failed = True
+    if failed:
+        raise typer.Exit(1)
+    if n_done == 0:
+        typer.echo("nothing is damaged")
 
 
 @cache_app.command("clear")

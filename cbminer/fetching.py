@@ -1,6 +1,7 @@
 """Fetching a survey, or saying what fetching it would bring, in sentences for the command line."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Literal
 
 from rich.filesize import decimal
@@ -38,7 +39,8 @@ def refuse_folder(archive: Archive) -> RemoteArchive:
     """
     if isinstance(archive, RemoteArchive):
         return archive
-    msg = f"{archive.location} is a folder: there is nothing to fetch. Name a server with --archive URL"
+    what = "a folder: there is nothing to fetch" if Path(archive.location).is_dir() else "no http, https or ftp address"
+    msg = f"{archive.location} is {what}. Name a server with --archive URL"
     raise SettingsError(msg)
 
 

@@ -27,7 +27,7 @@ from cbminer.selection.plc import PLCRelation
 from cbminer.selection.plc_table import all_relations, resolve_relation, tabulate_residuals
 from cbminer.settings import CloudSettings, Settings
 from cbminer.survey.archive import Archive, open_archive
-from cbminer.survey.mock import MockCloud, build_mock_archive
+from cbminer.survey.mock import MOCK_PREFIX, MockCloud, build_mock_archive
 from cbminer.survey.offline import NoNetwork
 from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading
 from cbminer.survey.store import LightCurveStore
@@ -245,9 +245,8 @@ def run_selection(
         morphology,
         vizier if settings.survey.catalogue == "vizier" else None,
     )
-    mock = any(archive.is_mock(galaxy) for galaxy in galaxies)
-    name = "mock" if mock else survey
-    clouds = [_select_cloud(archive, galaxy, name, settings, tables, jobs, monitor) for galaxy in galaxies]
+    clouds = [_select_cloud(archive, galaxy, survey, settings, tables, jobs, monitor) for galaxy in galaxies]
+    name = "mock" if any("mock" in label_column(cloud.stars, "survey") for cloud in clouds) else survey
     if tables.morphology is not None:
         _check_match(tables.morphology, clouds, settings)
     stars = _rank_together(clouds)
@@ -275,6 +274,18 @@ def _catalogue(
     return reading, [folder / name for name in CATALOGUE_FILES if (folder / name).exists()]
 
 
+def _true_survey(archive: Archive, galaxy: Galaxy, reading: CatalogueReading, survey: str) -> str:
+    """Name the survey; simulated stars never pass for observed ones."""
+    simulated = np.char.startswith(label_column(reading.stars, "id"), MOCK_PREFIX)
+    if archive.is_mock(galaxy) or (len(simulated) and simulated.all()):
+        return "mock"
+    if simulated.any():
+        star = label_column(reading.stars, "id")[simulated][0]
+        msg = f"{archive.place(galaxy)} mixes simulated stars, such as {star}, with observed ones: keep them apart"
+        raise InputFormatError(msg)
+    return survey
+
+
 def _select_cloud(
     archive: Archive,
     galaxy: Galaxy,
@@ -285,6 +296,7 @@ def _select_cloud(
     monitor: Monitor,
 ) -> CloudSelection:
     reading, files = _catalogue(archive, galaxy, settings, tables.catalogue, monitor)
+    survey = _true_survey(archive, galaxy, reading, survey)
     stars = _photometry(reading.stars, survey, settings, settings.cloud[galaxy], tables.dust)
     relation = resolve_relation(stars, settings.selection)
     stars = _with_relation(stars, relation)

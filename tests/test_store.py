@@ -240,6 +240,14 @@ def test_source_tells_size_hash_and_time(tmp_path):
     assert store.source(star(1), "I") is None
 
 
+def test_store_lists_its_light_curves_and_which_came_from_files(tmp_path):
+    store = write(tmp_path, [SourceFile(star(2), "V", text(2)), SourceFile(star(1), "I", text(1), changed=5)])
+    assert set(store.curves()) == {(star(1), "I"), (star(2), "V")}
+    assert store.is_of_file(star(1), "I")
+    assert not store.is_of_file(star(2), "V")
+    assert not store.is_of_file(star(3), "I")
+
+
 def test_parts_are_plain_parquet(folder, added):
     """They can be read without this package: a row a star and band, with lists."""
     tables = [pq.read_table(path) for path in sorted(folder.glob("part-*"))]

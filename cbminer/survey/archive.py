@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from cbminer.errors import SettingsError
 from cbminer.monitor import Monitor
 from cbminer.survey.cache import ArchiveCache
-from cbminer.survey.download import FetchSettings
+from cbminer.survey.download import FetchSettings, without_password
 from cbminer.survey.local import LocalArchive
 from cbminer.survey.ogle import CatalogueReading
 from cbminer.survey.remote import RemoteArchive
@@ -68,7 +68,8 @@ def is_url(location: str) -> bool:
     bool
         True for http, https and ftp addresses.
     """
-    return urlsplit(location).scheme in {"http", "https", "ftp"}
+    scheme, separator, _ = location.partition("://")
+    return bool(separator) and scheme.lower() in {"http", "https", "ftp"}
 
 
 def open_archive(
@@ -97,12 +98,25 @@ def open_archive(
     SettingsError
         If the location looks like an address, but is none that can be asked.
     """
-    if "://" in location and not (is_url(location) and urlsplit(location).hostname):
+    if "://" in location and not (is_url(location) and _host(location)):
         msg = f"{location} cannot be asked: give a folder, or an address such as {OGLE_URL} (http, https or ftp)"
         raise SettingsError(msg)
     if is_url(location):
         base_url = location.rstrip("/") + "/"
-        place = ArchiveCache.for_server(cache, base_url)
+        # A password is for the server alone: it is neither shown nor kept.
+        place = ArchiveCache.for_server(cache, without_password(base_url))
         return RemoteArchive(base_url, place, settings=fetching or FetchSettings(), offline=offline)
-    root = Path(location).expanduser()
+    try:
+        root = Path(location).expanduser()
+    except RuntimeError as error:
+        msg = f"{location} cannot be found ({error}): --archive takes a folder or an address"
+        raise SettingsError(msg) from error
     return LocalArchive(root, ArchiveCache.for_folder(cache, root))
+
+
+def _host(address: str) -> str:
+    """Host of an address; empty if it has none, or is malformed."""
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""

@@ -323,6 +323,8 @@ class ArchiveCache:
         try:
             store = self.store(galaxy)
         except ArchiveError as error:
+            if "newer version" in str(error):
+                raise
             yield Damage(f"{place}/{INDEX_FILE}", str(error), galaxy, "index")
             return
         for name in store.damaged_parts():
@@ -461,7 +463,8 @@ def clear_cache(cache: Path, *, only: ArchiveCache | None = None) -> int:
     """
     places = [only.root] if only is not None else [cache / section for section in _SECTIONS]
     freed = 0
-    for archive in [only] if only is not None else find_caches(cache):
+    abouts = [about for section in ("servers", "folders") for about in (cache / section).glob(f"*/{_ABOUT}")]
+    for archive in [only] if only is not None else [ArchiveCache(about.parent, "") for about in abouts]:
         archive.refuse_if_busy()
     for place in places:
         if not place.is_dir():

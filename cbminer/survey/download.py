@@ -23,7 +23,7 @@ from cbminer.survey.manifest import Entry, Manifest, now
 from cbminer.survey.part import Part, refuse_full_disk, sha256_of
 from cbminer.survey.transport import Failure, Missing, Refusal, Remote, is_loopback, open_transport
 
-__all__ = ["WAYS_OUT", "Check", "FetchSettings", "Fetcher", "Interrupted", "Job"]
+__all__ = ["WAYS_OUT", "Check", "FetchSettings", "Fetcher", "Interrupted", "Job", "without_password"]
 
 WAYS_OUT = "Give a copy on disk with --archive PATH, or try the simulated survey with --survey mock"
 # How long Ctrl-C waits for threads to write down what has come.
@@ -116,7 +116,7 @@ class Fetcher:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self._address = base_url.rstrip("/") + "/"
-        self._server = _without_password(self._address)
+        self._server = without_password(self._address)
         self._incoming = incoming
         self._manifest = manifest
         self._settings = settings
@@ -550,8 +550,19 @@ def _asked_wait(state: tenacity.RetryCallState) -> float:
     return failure.retry_after or 0.0 if isinstance(failure, Failure) else 0.0
 
 
-def _without_password(address: str) -> str:
-    """Strip the name and password of a user from an address: it is shown and stored."""
+def without_password(address: str) -> str:
+    """Strip the name and password of a user from an address, so that it may be shown and kept.
+
+    Parameters
+    ----------
+    address : str
+        Address of a server.
+
+    Returns
+    -------
+    str
+        The address without them.
+    """
     scheme, separator, rest = address.partition("://")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,26 +12,32 @@ from cbminer.errors import ArchiveError
 from cbminer.monitor import Monitor
 from cbminer.survey.cache import CLOUDS, ArchiveCache
 from cbminer.survey.content import fault_of_bytes
-from cbminer.survey.intake import BULK_FILE, bulk_name, galaxy_of_star
+from cbminer.survey.intake import BULK_FILE, galaxy_of_star
 from cbminer.survey.manifest import Entry, Manifest
 from cbminer.survey.mock import MOCK_PREFIX
 from cbminer.survey.ogle import CATALOGUE_FILES
-from cbminer.survey.part import sha256_of, write_whole
+from cbminer.survey.part import Part
 from cbminer.survey.store import Band
 from cbminer.survey.store_writer import SourceFile, StoreWriter
 from cbminer.survey.tarball import TableMember, read_tarball
+from cbminer.survey.transfer import Remote
 
 __all__ = ["import_into"]
 
 _FILE = re.compile(r"([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*-\d+)\.dat")
 _STEP = 4096
+_SHOWN = 3
+# Bytes that hold the name of the first star of ident.dat.
+_NAME = 32
+_MOCK = MOCK_PREFIX.encode()
 
 
 @dataclass
 class _Taken:
-    """What was taken in so far."""
+    """What was taken in so far: catalogue files and their hashes, light curves by Cloud, and what was not."""
 
-    files: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
     curves: dict[str, int] = field(default_factory=dict)
 
 
@@ -59,7 +65,11 @@ def import_into(cache: ArchiveCache, path: Path, *, monitor: Monitor | None = No
         If there is nothing to take in, it holds simulated stars, or a file is damaged. A tar file is then not taken
         in at all; of a folder, what came before it stays.
     """
-    source = path.expanduser()
+    try:
+        source = path.expanduser().resolve()
+    except RuntimeError as error:
+        msg = f"{path} cannot be found ({error})"
+        raise ArchiveError(msg) from error
     telling = monitor or Monitor()
     if not source.exists():
         msg = f"{source} is not there: give the folder or tar file that you copied"
@@ -70,6 +80,7 @@ def import_into(cache: ArchiveCache, path: Path, *, monitor: Monitor | None = No
             taking.take_folder(source)
         else:
             taking.take_tarball(source)
+        taking.drop_other_releases()
     return _sentences(source, taking.taken)
 
 
@@ -81,7 +92,11 @@ def _sentences(source: Path, taken: _Taken) -> list[str]:
         )
         raise ArchiveError(msg)
     lines = [f"{name}: taken in" for name in taken.files]
-    return lines + [f"{galaxy}: {number:,} light curves taken in" for galaxy, number in sorted(taken.curves.items())]
+    lines += [f"{galaxy}: {number:,} light curves taken in" for galaxy, number in sorted(taken.curves.items())]
+    if taken.passed_over:
+        shown = "; ".join(taken.passed_over[:_SHOWN])
+        lines.append(f"{len(taken.passed_over):,} light curves passed over: {shown}")
+    return lines
 
 
 class _Import:
@@ -95,7 +110,9 @@ class _Import:
 
     def take_folder(self, folder: Path) -> None:
         for ident in sorted(folder.rglob("ident.dat")):
-            galaxy = _galaxy_of_table(ident)
+            if not _is_of_binaries(_first_star(ident)):
+                continue
+            galaxy = _galaxy_of(_first_star(ident), ident)
             for name in CATALOGUE_FILES:
                 if (ident.parent / name).is_file():
                     self._take_table(galaxy, ident.parent / name)
@@ -109,12 +126,28 @@ class _Import:
         self._keep(galaxy, path.name, data, str(path.resolve()))
 
     def _keep(self, galaxy: str, name: str, data: bytes, source: str) -> None:
-        """Keep a catalogue file. The manifest is first: a file that it does not fit is noticed, and fetched again."""
-        kept = f"{galaxy.lower()}/ecl/{name}"
-        digest = hashlib.sha256(data).hexdigest()
-        self._manifest.put(Entry(kept, f"import:{source}", len(data), digest))
-        write_whole(self._cache.root / kept, data)
-        self.taken.files.append(kept)
+        """Keep a catalogue file. Its bytes are on the disk before the manifest and the old file change."""
+        kept, digest = f"{galaxy.lower()}/ecl/{name}", hashlib.sha256(data).hexdigest()
+        if self.taken.files.get(kept, digest) != digest:
+            msg = f"{source} is another {name} of the {galaxy} than the one before: import one copy at a time"
+            raise ArchiveError(msg)
+        with closing(Part(self._cache.incoming / f"{kept}.part")) as part:
+            part.begin(Remote(len(data)), offset=0)
+            part.write(data)
+            part.settle()
+            self._manifest.put(Entry(kept, f"import:{source}", len(data), digest))
+            part.move_to(self._cache.root / kept)
+        self.taken.files[kept] = digest
+
+    def drop_other_releases(self) -> None:
+        """Drop the catalogue files of a Cloud that did not come with its new ident.dat: they may not fit it."""
+        for galaxy in CLOUDS:
+            names = [f"{galaxy.lower()}/ecl/{name}" for name in CATALOGUE_FILES]
+            if names[0] in self.taken.files:
+                others = [name for name in names if name not in self.taken.files]
+                self._manifest.forget(*others)
+                for name in others:
+                    (self._cache.root / name).unlink(missing_ok=True)
 
     def _take_curves(self, found: Iterable[tuple[str, Band, Path]]) -> None:
         by_cloud: dict[str, list[tuple[str, Band, Path]]] = {}
@@ -125,17 +158,31 @@ class _Import:
                 for first in range(0, len(items), _STEP):
                     with StoreWriter(self._cache.store_folder(galaxy)) as writer:
                         for star, band, path in items[first : first + _STEP]:
-                            writer.add(SourceFile(star, band, path.read_bytes()))
+                            self._take_curve(writer, galaxy, (star, band), path)
                             advance(1)
-            self._count(galaxy, len(items))
 
-    def _count(self, galaxy: str, number: int) -> None:
-        self.taken.curves[galaxy] = self.taken.curves.get(galaxy, 0) + number
+    def _take_curve(self, writer: StoreWriter, galaxy: str, curve: tuple[str, Band], path: Path) -> None:
+        try:
+            data = path.read_bytes() if path.is_file() else None
+        except OSError:
+            data = None
+        if data is None:
+            self.taken.passed_over.append(f"{path} cannot be read")
+        else:
+            self._add(writer, galaxy, SourceFile(*curve, data), str(path))
+
+    def _add(self, writer: StoreWriter, galaxy: str, source: SourceFile, name: str) -> None:
+        """Add a light curve, unless it is no whole one."""
+        fault = fault_of_bytes(source.data) if source.data else ""
+        if fault:
+            self.taken.passed_over.append(f"{name} {fault}")
+            return
+        writer.add(source)
+        self.taken.curves[galaxy] = self.taken.curves.get(galaxy, 0) + 1
 
     def take_tarball(self, path: Path) -> None:
         """Take a tar file in: everything, or nothing if it is damaged."""
         folders: dict[str, dict[str, bytes]] = {}
-        counts: dict[str, int] = {}
         with ExitStack() as stack, self._monitor.step(f"storing {path.name}", path.stat().st_size) as advance:
             writers: dict[str, StoreWriter] = {}
             for member in read_tarball(path, advance=advance):
@@ -145,33 +192,32 @@ class _Import:
                 galaxy = _galaxy_of(member.star, path)
                 if galaxy not in writers:
                     writers[galaxy] = stack.enter_context(StoreWriter(self._cache.store_folder(galaxy)))
-                writers[galaxy].add(SourceFile(member.star, member.band, member.data))
-                counts[galaxy] = counts.get(galaxy, 0) + 1
+                source = SourceFile(member.star, member.band, member.data)
+                self._add(writers[galaxy], galaxy, source, f"{path}: {member.band}/{member.star}.dat")
             # The stores change when the block ends: a table that is refused keeps everything as it was.
             tables = list(_tables_by_cloud(folders, path))
         for galaxy, name, data in tables:
             self._keep(galaxy, name, data, str(path.resolve()))
-        for galaxy, number in counts.items():
-            self._count(galaxy, number)
-            if path.name == BULK_FILE:
-                self._mark_whole(galaxy, path)
-
-    def _mark_whole(self, galaxy: str, path: Path) -> None:
-        """Note that all light curves of a Cloud came: what it did not hold, the server does not have."""
-        size = path.stat().st_size
-        self._manifest.put(Entry(bulk_name(galaxy), f"import:{path.resolve()}", size, sha256_of(path), state="stored"))
 
 
 def _tables_by_cloud(folders: dict[str, dict[str, bytes]], path: Path) -> Iterator[tuple[str, str, bytes]]:
     """Cloud, name and content of the catalogue files of a tar file; a folder without ident.dat is no catalogue."""
     for folder, tables in folders.items():
         ident = tables.get("ident.dat")
-        if ident is None:
+        star = ident[:_NAME].decode("utf-8", "replace") if ident is not None else ""
+        if not _is_of_binaries(star):
             continue
-        galaxy = _galaxy_of(ident[:32].decode("utf-8", "replace"), path)
+        galaxy = _galaxy_of(star, path)
         for name, data in tables.items():
             _refuse_faulty(data, f"{path}: {folder}{name}")
             yield galaxy, name, data
+
+
+def _simulated(path: Path | str) -> ArchiveError:
+    return ArchiveError(
+        f"{path} holds simulated stars, which must not be mixed with observed ones: name their folder with "
+        "select --archive"
+    )
 
 
 def _refuse_faulty(data: bytes, name: str) -> None:
@@ -179,6 +225,8 @@ def _refuse_faulty(data: bytes, name: str) -> None:
     if fault:
         msg = f"{name} is not taken in: it {fault}"
         raise ArchiveError(msg)
+    if data.startswith(_MOCK) or b"\n" + _MOCK in data:
+        raise _simulated(name)
 
 
 def _curve_files(folder: Path) -> Iterator[tuple[str, Band, Path]]:
@@ -194,17 +242,19 @@ def _curve_files(folder: Path) -> Iterator[tuple[str, Band, Path]]:
                 yield match[1], "I" if band == "I" else "V", Path(place) / name
 
 
-def _galaxy_of_table(ident: Path) -> str:
-    """Cloud of a catalogue, by the name of its first star."""
+def _first_star(ident: Path) -> str:
     with ident.open("rb") as stream:
-        start = stream.read(32).decode("utf-8", "replace")
-    return _galaxy_of(start, ident)
+        return stream.read(_NAME).decode("utf-8", "replace")
+
+
+def _is_of_binaries(star: str) -> bool:
+    """Tell by its first star whether a catalogue is that of the eclipsing and ellipsoidal binaries."""
+    return "-ECL-" in star or "-ELL-" in star
 
 
 def _galaxy_of(star: str, path: Path) -> str:
     if star.startswith(MOCK_PREFIX):
-        msg = f"{path} holds simulated stars, which must not be mixed with observed ones: use it with --archive {path}"
-        raise ArchiveError(msg)
+        raise _simulated(path)
     galaxy = galaxy_of_star(star)
     if not galaxy:
         msg = f"{path}: {star[:24].strip()!r} is no star of the {' or the '.join(CLOUDS)}"

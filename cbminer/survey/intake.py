@@ -4,6 +4,7 @@ Every function here may be stopped at any moment. What was taken in stays, and t
 removed only after the store holds its light curve, and the store changes in one step.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +15,6 @@ from pathlib import Path
 from cbminer.errors import ArchiveError
 from cbminer.survey.cache import ArchiveCache
 from cbminer.survey.manifest import Entry, Manifest
-from cbminer.survey.part import sha256_of
 from cbminer.survey.store import Band, LightCurveStore
 from cbminer.survey.store_writer import SourceFile, StoreWriter
 from cbminer.survey.tarball import CurveMember, TarLimits, read_tarball
@@ -44,6 +44,8 @@ Advance = Callable[[int], None]
 _BANDS: tuple[Band, ...] = ("I", "V")
 # Light curves that enter a store of a folder in one step: what Ctrl-C may cost.
 _STEP = 4096
+# Time of a file that could not be read: no file has it, so that the next call tries again.
+_NO_TIME = -1
 _GALAXY = re.compile(r"[A-Za-z0-9]+-(LMC|SMC)-")
 _FILE = re.compile(r"([A-Za-z0-9]+(?:-[A-Za-z0-9]+)*-\d+)\.dat")
 
@@ -141,7 +143,7 @@ def take_files(cache: ArchiveCache, galaxy: str, manifest: Manifest) -> int:
         for path, star, band in _came(cache.folder(galaxy) / "phot"):
             entry = manifest.get(light_curve_name(galaxy, star, band))
             data = path.read_bytes()
-            if entry is None or not _vouches(entry, path, data):
+            if entry is None or not _vouches(entry, data):
                 path.unlink()
                 continue
             known = store.source(star, band)
@@ -154,8 +156,8 @@ def take_files(cache: ArchiveCache, galaxy: str, manifest: Manifest) -> int:
     return len(taken)
 
 
-def _vouches(entry: Entry, path: Path, data: bytes) -> bool:
-    return entry.state != "absent" and entry.size == len(data) and entry.sha256 == sha256_of(path)
+def _vouches(entry: Entry, data: bytes) -> bool:
+    return entry.state != "absent" and entry.size == len(data) and entry.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def _came(folder: Path) -> Iterator[tuple[Path, str, Band]]:
@@ -239,11 +241,10 @@ def folder_changes(
             known, item = store.source(star, band), listed.get(star)
             if item is None:
                 # Light curves that did not come from a file of their own stay.
-                if known is not None and known.changed:
+                if store.is_of_file(star, band):
                     changes.drop.append((star, band))
                 continue
-            state = item.stat()
-            if known is None or (known.size, known.changed) != (state.st_size, state.st_mtime_ns):
+            if known is None or (known.size, known.changed) != _size_and_time(item):
                 changes.add.append(((star, band), Path(item.path)))
     return changes
 
@@ -272,13 +273,24 @@ def take_folder(store_folder: Path, changes: FolderChanges, *, advance: Advance 
 
 
 def _source_file(star: str, band: Band, path: Path) -> SourceFile:
-    # The time is taken before the bytes: a file that changes in between is taken in again by the next call.
+    name = f"phot/{band}/{path.name}"
     try:
-        changed = path.stat().st_mtime_ns
+        # The time is taken before the bytes: a file that changes in between is taken in again by the next call.
+        _, changed = _size_and_time(path)
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            return SourceFile(star, band, b"", _NO_TIME, f"{name} is no plain file")
         return SourceFile(star, band, path.read_bytes(), changed)
     except OSError as error:
-        # No file has this time, so the next call tries again.
-        return SourceFile(star, band, b"", -1, f"phot/{band}/{path.name} cannot be read: {error.strerror}")
+        return SourceFile(star, band, b"", _NO_TIME, f"{name} cannot be read: {error.strerror}")
+
+
+def _size_and_time(path: os.PathLike[str]) -> tuple[int, int]:
+    """Size of a file and time of its last change in ns, which is never 0."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return 0, 0
+    return state.st_size, state.st_mtime_ns or 1
 
 
 @dataclass

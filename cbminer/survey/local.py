@@ -1,6 +1,6 @@
 """A folder of the user in the layout of OGLE's collection. Nothing in it is ever changed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from cbminer.survey.intake import (
 from cbminer.survey.mock import is_mock_folder
 from cbminer.survey.ogle import CatalogueReading
 from cbminer.survey.store import Band, LightCurveStore
+from cbminer.survey.store_writer import StoreWriter
 
 __all__ = ["LocalArchive"]
 
@@ -151,6 +152,10 @@ class LocalArchive:
         folder, wanted = Path(self.place(galaxy)), list(stars)
         if self._has_news(folder, galaxy, wanted, bands):
             with self.cache.locked(monitor):
+                if self._changes(folder, galaxy, wanted, bands).drop:
+                    # The tarball may hold what is no longer there as a file.
+                    with self.cache.manifest() as manifest:
+                        manifest.state_fact(f"bulk {galaxy}", "")
                 self._take_bulk(folder, galaxy, monitor)
                 changes = self._changes(folder, galaxy, wanted, bands)
                 telling = monitor or Monitor()
@@ -166,19 +171,20 @@ class LocalArchive:
         return bool(changes.add or changes.drop) or self._bulk_is_new(folder, galaxy)
 
     def _bulk_is_new(self, folder: Path, galaxy: str) -> bool:
-        tarball = folder / BULK_FILE
-        if not tarball.is_file():
-            return False
         with self.cache.manifest() as manifest:
-            return manifest.fact(f"bulk {galaxy}") != file_state(tarball)
+            return manifest.fact(f"bulk {galaxy}") != _bulk_state(folder)
 
     def _take_bulk(self, folder: Path, galaxy: str, monitor: Monitor | None) -> None:
         if not self._bulk_is_new(folder, galaxy):
             return
-        tarball = folder / BULK_FILE
-        state = file_state(tarball)
-        with (monitor or Monitor()).step(f"storing {tarball}", tarball.stat().st_size) as advance:
-            take_tarball(self.cache, tarball, galaxies=(galaxy,), advance=advance)
+        tarball, state = folder / BULK_FILE, _bulk_state(folder)
+        store = self.cache.store(galaxy)
+        with StoreWriter(self.cache.store_folder(galaxy)) as writer:
+            # What came out of an earlier tarball is not in the folder any more.
+            writer.drop(curve for curve in store.curves() if not store.is_of_file(*curve))
+        if state:
+            with (monitor or Monitor()).step(f"storing {tarball}", tarball.stat().st_size) as advance:
+                take_tarball(self.cache, tarball, galaxies=(galaxy,), advance=advance)
         with self.cache.manifest() as manifest:
             manifest.state_fact(f"bulk {galaxy}", state)
 
@@ -214,7 +220,7 @@ class LocalArchive:
         """
         return any(is_mock_folder(place) for place in (Path(self.place(galaxy)), self.root))
 
-    def repair(self, *, monitor: Monitor | None = None) -> list[str]:
+    def repair(self, *, monitor: Monitor | None = None) -> Iterator[str]:
         """Make damaged parts of the store anew from the folder.
 
         Parameters
@@ -222,25 +228,32 @@ class LocalArchive:
         monitor : Monitor, optional
             Told of the progress.
 
-        Returns
-        -------
-        list of str
+        Yields
+        ------
+        str
             What was done, a sentence a Cloud.
 
         Raises
         ------
         ArchiveError
-            If the folder is gone.
+            If the folder is gone. The store then stays as it is.
         """
-        done = []
-        damages = list(self.cache.damages())
+        with self.cache.locked(monitor):
+            damages = list(self.cache.damages())
         for galaxy in sorted({damage.galaxy for damage in damages}):
+            self.place(galaxy)
             with self.cache.locked(monitor), self.cache.manifest() as manifest:
                 if any(damage.kind == "index" and damage.galaxy == galaxy for damage in damages):
                     self.cache.rebuild_index(galaxy)
+                self.cache.salvage(galaxy)
                 manifest.state_fact(f"bulk {galaxy}", "")
                 curves = self.cache.drop_damaged(galaxy)
             stars = sorted({star for star, _ in curves})
             self.light_curves(galaxy, stars, bands=sorted({band for _, band in curves}), monitor=monitor)
-            done.append(f"{galaxy}: {len(curves)} light curves stored again from {self.root}")
-        return done
+            yield f"{galaxy}: {len(curves)} light curves stored again from {self.root}"
+
+
+def _bulk_state(folder: Path) -> str:
+    """State of the file of all light curves; empty if there is none."""
+    tarball = folder / BULK_FILE
+    return file_state(tarball) if tarball.is_file() else ""

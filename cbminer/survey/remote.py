@@ -1,8 +1,9 @@
 """A server in the layout of OGLE's collection, with everything that came from it in the cache."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +13,16 @@ from cbminer.errors import ArchiveError
 from cbminer.monitor import Monitor
 from cbminer.survey.cache import CLOUDS, ArchiveCache, Damage
 from cbminer.survey.content import fault_of_light_curve, fault_of_table, fault_of_tarball
-from cbminer.survey.download import WAYS_OUT, Fetcher, FetchSettings
-from cbminer.survey.intake import Curve, bulk_name, light_curve_name, take_files, take_tarball
+from cbminer.survey.download import WAYS_OUT, Fetcher, FetchSettings, Job
+from cbminer.survey.intake import (
+    BULK_FILE,
+    Curve,
+    bulk_name,
+    light_curve_name,
+    listed_stars,
+    take_files,
+    take_tarball,
+)
 from cbminer.survey.manifest import Entry, Manifest
 from cbminer.survey.mock import is_mock_folder
 from cbminer.survey.ogle import CATALOGUE_FILES, REQUIRED_FILES, CatalogueReading
@@ -26,6 +35,8 @@ __all__ = ["BANDS", "PlannedFile", "RemoteArchive"]
 BANDS: tuple[Band, ...] = ("I", "V")
 _ROTTEN = "its bytes are not those that came: mend it with: cbminer cache repair"
 _MEGABYTE = 1_000_000
+# Files whose sizes are asked for one by one, by a client that is paced.
+_ASKED_AT_MOST = 600
 
 
 @dataclass(frozen=True)
@@ -86,8 +97,8 @@ class RemoteArchive:
 
     @property
     def location(self) -> str:
-        """The address, as given."""
-        return self.base_url
+        """The address, without a password."""
+        return self.cache.location
 
     def place(self, galaxy: str) -> str:
         """Address of the folder of a Cloud.
@@ -102,7 +113,7 @@ class RemoteArchive:
         str
             The address, without a slash at its end.
         """
-        return f"{self.base_url}{galaxy.lower()}/ecl"
+        return f"{self.location}{galaxy.lower()}/ecl"
 
     @contextmanager
     def _fetching(self) -> Iterator[tuple[Fetcher, Manifest]]:
@@ -164,7 +175,12 @@ class RemoteArchive:
         return [name for name in names if not self._is_settled(manifest.get(name))]
 
     def _is_settled(self, entry: Entry | None) -> bool:
-        return entry is not None and (entry.state == "absent" or (self.cache.root / entry.name).is_file())
+        if entry is None:
+            return False
+        if entry.state == "absent":
+            # A file that is needed is asked for again: the server may have been mended.
+            return not entry.name.endswith(REQUIRED_FILES)
+        return (self.cache.root / entry.name).is_file()
 
     def _catalogue_entries(self, galaxy: str, manifest: Manifest) -> Iterator[Entry]:
         for name in CATALOGUE_FILES:
@@ -190,7 +206,7 @@ class RemoteArchive:
                 if entry is not None and entry.state == "absent":
                     # The next call asks again: the address may have been put right, or the server mended.
                     manifest.forget(path)
-                    msg = f"{self.base_url} has no {path}: check the address. {WAYS_OUT}"
+                    msg = f"{self.location} has no {path}: check the address. {WAYS_OUT}"
                     raise ArchiveError(msg)
 
     def catalogue(self, galaxy: str, *, strict: bool = False, monitor: Monitor | None = None) -> CatalogueReading:
@@ -243,8 +259,13 @@ class RemoteArchive:
         ArchiveError
             If the server stops answering, or what it sends is damaged; what has come so far is kept.
         """
-        wanted: list[Curve] = [(star, band) for band in bands for star in stars]
-        if not self.offline and self._missing(galaxy, wanted):
+        names = list(stars)
+        wanted: list[Curve] = [(star, band) for band in bands for star in names]
+        if self.offline:
+            if self._has_come(galaxy):
+                with self.cache.locked(monitor), self.cache.manifest() as manifest:
+                    self._take_what_came(galaxy, manifest, monitor or Monitor())
+        elif self._missing(galaxy, wanted):
             with self.cache.locked(monitor), self._fetching() as (fetcher, manifest):
                 self._take_what_came(galaxy, manifest, monitor or Monitor())
                 missing = self._missing(galaxy, wanted)
@@ -267,6 +288,11 @@ class RemoteArchive:
             if store.source(star, band) is None and light_curve_name(galaxy, star, band) not in absent
         ]
 
+    def _has_come(self, galaxy: str) -> bool:
+        """Whether light curves came that are not in the store yet."""
+        folder = self.cache.folder(galaxy)
+        return (folder / BULK_FILE).is_file() or any(listed_stars(folder, band) for band in BANDS)
+
     def _take_what_came(self, galaxy: str, manifest: Manifest, monitor: Monitor) -> None:
         """Take in what an earlier process had fetched, but not stored."""
         take_files(self.cache, galaxy, manifest)
@@ -280,12 +306,25 @@ class RemoteArchive:
         n_stars = len({star for star, _ in curves})
         if n_stars > self.settings.bulk_above and self._fetch_bulk(galaxy, fetcher, manifest, monitor):
             return
+        self._fetch_singles(galaxy, curves, fetcher, manifest, monitor)
+        # A server that has given no single file may have them all in one.
+        folder = f"{galaxy.lower()}/ecl/phot/"
+        if not any(entry.state != "absent" for entry in manifest.entries(under=folder)):
+            names = [light_curve_name(galaxy, *curve) for curve in curves]
+            manifest.forget(*names)
+            if not self._fetch_bulk(galaxy, fetcher, manifest, monitor):
+                manifest.put(*(Entry(name, fetcher.url(name), state="absent") for name in names))
+
+    def _fetch_singles(
+        self, galaxy: str, curves: Sequence[Curve], fetcher: Fetcher, manifest: Manifest, monitor: Monitor
+    ) -> None:
         what = f"fetching {galaxy} light curves"
+        largest = int(self.settings.largest_light_curve * _MEGABYTE)
         with monitor.transfer(what, files=len(curves), size=None) as telling:
             for first in range(0, len(curves), self.settings.batch):
                 names = [light_curve_name(galaxy, *curve) for curve in curves[first : first + self.settings.batch]]
-                jobs = [(name, self.cache.root / name) for name in names]
-                fetcher.fetch_many(jobs, check=fault_of_light_curve, monitor=telling)
+                jobs = [Job(name, self.cache.root / name, fault_of_light_curve, largest) for name in names]
+                fetcher.fetch_many(jobs, monitor=telling)
                 take_files(self.cache, galaxy, manifest)
 
     def _fetch_bulk(self, galaxy: str, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> bool:
@@ -316,6 +355,8 @@ class RemoteArchive:
                 manifest.forget(entry.name)
                 path.unlink(missing_ok=True)
             raise
+        # So that a later loss can be told from what the server never had.
+        manifest.state_fact(f"curves {galaxy}", str(len(self.cache.store(galaxy))))
         manifest.put(replace(entry, state="stored"))
         path.unlink(missing_ok=True)
 
@@ -345,9 +386,9 @@ class RemoteArchive:
         Returns
         -------
         bool
-            True for a simulated survey.
+            True for a simulated survey; False as long as its catalogue is not in the cache.
         """
-        return is_mock_folder(self.catalogue_folder(galaxy))
+        return is_mock_folder(self.cache.folder(galaxy))
 
     def plan(self, galaxy: str, *, catalogue: bool = True, light_curves: bool = True) -> list[PlannedFile]:
         """Say what `catalogue` and `light_curves` of all stars would fetch, without fetching it.
@@ -392,7 +433,7 @@ class RemoteArchive:
     def _planned_curves(self, galaxy: str, fetcher: Fetcher, manifest: Manifest) -> list[PlannedFile]:
         bulk = bulk_name(galaxy)
         entry = manifest.get(bulk)
-        if entry is not None and entry.state == "stored":
+        if entry is not None and entry.state == "stored" and len(self.cache.store(galaxy)):
             return [PlannedFile(bulk, "there", entry.size, entry.size)]
         stars = self._stars_in_cache(galaxy)
         missing = self._missing(galaxy, [(star, band) for band in BANDS for star in stars])
@@ -402,7 +443,10 @@ class RemoteArchive:
         whole = self._planned(bulk, fetcher, manifest) if many else None
         if whole is not None and (whole.state == "wanted" or not stars):
             return [whole]
-        return [self._planned(light_curve_name(galaxy, *curve), fetcher, manifest) for curve in missing]
+        names = [light_curve_name(galaxy, *curve) for curve in missing]
+        if len(names) > _ASKED_AT_MOST:
+            return [PlannedFile(name, "wanted") for name in names]
+        return [self._planned(name, fetcher, manifest) for name in names]
 
     def _stars_in_cache(self, galaxy: str) -> list[str]:
         folder = self.cache.folder(galaxy)
@@ -410,35 +454,47 @@ class RemoteArchive:
             return []
         return [str(star) for star in self.cache.catalogue(folder, galaxy).stars["id"]]
 
-    def repair(self, *, monitor: Monitor | None = None) -> list[str]:
-        """Fetch again what is damaged in the cache, and nothing else.
+    def repair(self, *, monitor: Monitor | None = None) -> Iterator[str]:
+        """Fetch again what is damaged in the cache, and nothing else. What needs no server is mended first.
 
         Parameters
         ----------
         monitor : Monitor, optional
             Told of the progress.
 
-        Returns
-        -------
-        list of str
+        Yields
+        ------
+        str
             What was done, a sentence each.
 
         Raises
         ------
         ArchiveError
-            If the server cannot be reached. What is whole stays as it is.
+            The first error, after everything was tried. What is whole stays as it is.
         """
         telling = monitor or Monitor()
-        done: list[str] = []
+        failed: list[ArchiveError] = []
         with self.cache.locked(monitor), self._fetching() as (fetcher, manifest):
-            for damage in list(self.cache.damages()):
-                if damage.kind == "file":
-                    done.append(self._repair_file(damage, fetcher, manifest, telling))
-                elif damage.kind == "index":
-                    done.append(self._repair_index(damage.galaxy, manifest))
-            for galaxy in CLOUDS:
-                done += self._repair_parts(galaxy, fetcher, manifest, telling)
-        return done
+            damages = list(self.cache.damages())
+            for damage in damages:
+                if damage.kind == "index":
+                    yield self._repair_index(damage.galaxy, manifest)
+            errands: list[Callable[[], str]] = [
+                partial(self._repair_file, damage, fetcher, manifest, telling)
+                for damage in damages
+                if damage.kind == "file"
+            ]
+            errands += [partial(self._repair_parts, galaxy, fetcher, manifest, telling) for galaxy in CLOUDS]
+            for errand in errands:
+                try:
+                    done = errand()
+                except ArchiveError as error:
+                    failed.append(error)
+                else:
+                    if done:
+                        yield done
+        if failed:
+            raise failed[0]
 
     def _repair_file(self, damage: Damage, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> str:
         target = self.cache.root / damage.name
@@ -452,22 +508,40 @@ class RemoteArchive:
 
     def _repair_index(self, galaxy: str, manifest: Manifest) -> str:
         n_curves, n_lost = self.cache.rebuild_index(galaxy)
-        if n_lost or not n_curves:
-            # What is lost can no longer be told from what the server never had.
+        if n_lost or n_curves < int(manifest.fact(f"curves {galaxy}") or 1):
+            # The next run must not take for absent what is lost.
             manifest.forget(bulk_name(galaxy))
         lost = f"; {n_lost} damaged parts left out, whose light curves the next run fetches" if n_lost else ""
         return f"{galaxy}: index made anew of {n_curves:,} light curves{lost}"
 
-    def _repair_parts(self, galaxy: str, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> list[str]:
+    def _repair_parts(self, galaxy: str, fetcher: Fetcher, manifest: Manifest, monitor: Monitor) -> str:
         """Fetch the light curves of damaged parts again. The parts stay until their light curves have come."""
         lost = self.cache.salvage(galaxy)
         if not lost:
-            return []
+            return ""
         self._fetch_curves(galaxy, lost, fetcher, manifest, monitor)
         still = self.cache.drop_damaged(galaxy)
         came = f"{galaxy}: {len(lost) - len(still):,} light curves fetched again"
         gone = ", ".join(sorted(star for star, _ in still)[:3])
-        return [came + (f"; {len(still)} are not on the server any more ({gone} ...)" if still else "")]
+        return came + (f"; {len(still)} are not on the server any more ({gone} ...)" if still else "")
+
+    def ask_again(self, galaxy: str) -> int:
+        """Forget which files the server did not have, so that they are asked for again.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+
+        Returns
+        -------
+        int
+            Files that were forgotten.
+        """
+        with self.cache.locked(), self.cache.manifest() as manifest:
+            names = [entry.name for entry in manifest.entries(state="absent", under=f"{galaxy.lower()}/")]
+            manifest.forget(*names)
+        return len(names)
 
 
 def _is_sound(path: Path, limits: TarLimits) -> bool:

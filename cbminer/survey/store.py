@@ -226,8 +226,37 @@ class LightCurveStore:
         if place is None:
             return None
         columns = self._columns
-        numbers = {name: int(columns[name][place]) for name in ("n_points", "size", "changed", "part", "row")}
-        return StoredFile(sha256=self._index.table["sha256"][place].as_py(), **numbers)
+        known = {name: int(columns[name][place]) for name in ("n_points", "size", "changed", "part", "row")}
+        return StoredFile(sha256=self._index.table["sha256"][place].as_py(), **known)
+
+    def curves(self) -> list[tuple[str, Band]]:
+        """List all light curves.
+
+        Returns
+        -------
+        list of (str, str)
+            Stars and bands.
+        """
+        table = self._index.table
+        return list(zip(table["star"].to_pylist(), table["band"].to_pylist(), strict=True))
+
+    def is_of_file(self, star: str, band: Band) -> bool:
+        """Tell whether a light curve was read from a file of its own in a folder of the user.
+
+        Parameters
+        ----------
+        star : str
+            Identifier of the star.
+        band : {"I", "V"}
+            The band.
+
+        Returns
+        -------
+        bool
+            False if it came in a tarball or from a server, or is not here.
+        """
+        source = self.source(star, band)
+        return source is not None and source.changed != 0
 
     @property
     def size(self) -> int:
@@ -323,8 +352,8 @@ class LightCurveStore:
             Stars and bands.
         """
         names = set(parts)
-        numbers = [number for number, part in enumerate(self._index.parts) if part.name in names]
-        mine = self._index.table.filter(pa.array(np.isin(self._columns["part"], numbers)))
+        places = [place for place, part in enumerate(self._index.parts) if part.name in names]
+        mine = self._index.table.filter(pa.array(np.isin(self._columns["part"], places)))
         return list(zip(mine["star"].to_pylist(), mine["band"].to_pylist(), strict=True))
 
     def digest(self) -> str:
