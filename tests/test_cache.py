@@ -481,7 +481,6 @@ def test_fetch_from_a_folder_is_refused(mock_archive, cache, capsys):
 
 
 def test_unwritable_cache_is_named(server, tmp_path, capsys):
-    place = tmp_path / "file"
-    place.write_text("")
-    assert fetch(server, place) == 1
+    (tmp_path / "file").write_text("")
+    assert fetch(server, tmp_path / "file" / "cache") == 1
     assert "choose another folder with --cache" in capsys.readouterr().err
