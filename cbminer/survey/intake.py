@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cbminer.errors import ArchiveError
@@ -23,7 +23,6 @@ __all__ = [
     "BULK_FILE",
     "Curve",
     "FolderChanges",
-    "TarballIntake",
     "bulk_name",
     "file_state",
     "folder_changes",
@@ -293,22 +292,6 @@ def _size_and_time(path: os.PathLike[str]) -> tuple[int, int]:
     return state.st_size, state.st_mtime_ns or 1
 
 
-@dataclass
-class TarballIntake:
-    """What a tarball held.
-
-    Attributes
-    ----------
-    n_curves : dict of str to int
-        Light curves that were taken in, by Cloud.
-    n_other : int
-        Members of other Clouds or kinds, passed over.
-    """
-
-    n_curves: dict[str, int] = field(default_factory=dict)
-    n_other: int = 0
-
-
 def take_tarball(
     cache: ArchiveCache,
     path: Path,
@@ -316,7 +299,7 @@ def take_tarball(
     galaxies: Sequence[str],
     limits: TarLimits | None = None,
     advance: Advance | None = None,
-) -> TarballIntake:
+) -> None:
     """Take in the light curves of a tarball: all of them, or none if it is damaged. The caller holds the lock.
 
     Parameters
@@ -332,26 +315,17 @@ def take_tarball(
     advance : callable, optional
         Called with the bytes of the file read since the last call.
 
-    Returns
-    -------
-    TarballIntake
-        What it held.
-
     Raises
     ------
     ArchiveError
         If it is damaged, cut off or unsafe.
     """
-    held = TarballIntake()
     with ExitStack() as stack:
         writers: dict[str, StoreWriter] = {}
         for member in read_tarball(path, limits=limits, advance=advance):
             galaxy = galaxy_of_star(member.star) if isinstance(member, CurveMember) else ""
             if not isinstance(member, CurveMember) or galaxy not in galaxies:
-                held.n_other += 1
                 continue
             if galaxy not in writers:
                 writers[galaxy] = stack.enter_context(StoreWriter(cache.store_folder(galaxy)))
             writers[galaxy].add(SourceFile(member.star, member.band, member.data))
-            held.n_curves[galaxy] = held.n_curves.get(galaxy, 0) + 1
-    return held
