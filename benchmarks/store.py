@@ -33,11 +33,12 @@ from typing import Any
 
 import numpy as np
 
-from cbminer.survey.mock_curves import contact_shape, observe, observing_times
 from cbminer.survey.photometry_file import read_light_curve
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.store_writer import SourceFile, StoreWriter
 from cbminer.survey.tarball import CurveMember, read_tarball
+from cbminer.synthetic.cadence import observe, observing_times
+from cbminer.synthetic.shapes import contact_shape
 
 SEED = 20261124
 CHUNK = 1000

@@ -23,7 +23,12 @@ from cbminer.survey.mock import (
     MockSettings,
     build_mock_archive,
 )
-from cbminer.survey.mock_curves import (
+from cbminer.survey.mock_population import draw_star
+from cbminer.survey.ogle import read_catalogue
+from cbminer.survey.photometry_file import read_light_curve
+from cbminer.synthetic.cadence import observe, observing_times, photometric_error
+from cbminer.synthetic.population import KINDS, draw_system
+from cbminer.synthetic.shapes import (
     EclipsingShape,
     FourierShape,
     LightCurveShape,
@@ -31,14 +36,7 @@ from cbminer.survey.mock_curves import (
     contact_shape,
     measure_shape,
     near_contact_shape,
-    observe,
-    observing_times,
-    photometric_error,
 )
-from cbminer.survey.mock_population import draw_star
-from cbminer.survey.mock_systems import KINDS, draw_system
-from cbminer.survey.ogle import read_catalogue
-from cbminer.survey.photometry_file import read_light_curve
 
 LMC = MockCloud("LMC", 60, 18.477, 0.0, 0.100, 0.043)
 SMC = MockCloud("SMC", 25, 18.977, 0.12, 0.047, 0.025)

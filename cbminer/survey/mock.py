@@ -17,9 +17,7 @@ from typing import Any
 import numpy as np
 from astropy.table import MaskedColumn, Table
 
-from cbminer.columns import FloatArray
 from cbminer.errors import ArchiveError
-from cbminer.survey.mock_curves import Band, Observations, observe, observing_times
 from cbminer.survey.mock_population import (
     MOCK_PREFIX,
     MockCloud,
@@ -29,6 +27,7 @@ from cbminer.survey.mock_population import (
     draw_star,
     star_generator,
 )
+from cbminer.synthetic.cadence import Band, Observations, SamplingSettings, sample_light_curve, seasonal_cadence
 
 __all__ = [
     "GENERATOR_VERSION",
@@ -49,6 +48,7 @@ GENERATOR_VERSION = 1
 
 _RECIPE = "recipe: "
 _BANDS: tuple[Band, ...] = ("I", "V")
+# Given here and not left to the defaults, so that the bytes do not follow these.
 _FEWEST_V, _MOST_V = 30, 150
 
 _README = """\
@@ -199,11 +199,12 @@ def _write_cloud(root: Path, cloud: MockCloud, settings: MockSettings, seed: int
     folder = root / cloud.name.lower() / "ecl"
     for band in _BANDS:
         (folder / "phot" / band).mkdir(parents=True)
+    sampling = _sampling(settings)
     built = []
     for number in range(1, cloud.n_stars + 1):
         star = draw_star(cloud, number, settings=settings, seed=seed)
         rng = star_generator(seed, cloud.name, number, purpose=1)
-        n_points = _write_light_curves(folder / "phot", star, settings, rng)
+        n_points = _write_light_curves(folder / "phot", star, sampling, rng)
         built.append(_BuiltStar(star, n_points))
     stars = [entry.star for entry in built]
     ellipsoidal = [star for star in stars if star.row.label == "ELL"]
@@ -217,40 +218,43 @@ def _write_cloud(root: Path, cloud: MockCloud, settings: MockSettings, seed: int
     return built
 
 
+def _sampling(settings: MockSettings) -> SamplingSettings:
+    """Say how the stars are observed: errors are what the files state."""
+    return SamplingSettings(
+        seasons=settings.seasons,
+        fewest_V=_FEWEST_V,
+        most_V=_MOST_V,
+        error_scale=1.0,
+        error_floor="0 mag",
+        outliers=settings.outliers,
+    )
+
+
 def _write_light_curves(
-    folder: Path, star: MockStar, settings: MockSettings, rng: np.random.Generator
+    folder: Path, star: MockStar, sampling: SamplingSettings, rng: np.random.Generator
 ) -> dict[Band, int]:
     """Write the files of one star and count their points."""
-    times = _visits(star, settings, rng)
-    n_points: dict[Band, int] = {}
-    for band in _BANDS:
-        listed = star.has_light_curve and (band == "I" or np.isfinite(star.row.V_mag))
-        n_points[band] = len(times[band]) if listed else 0
-        if listed:
-            points = _observe_star(star, band, times[band], settings, rng)
-            _write(folder / band / f"{star.star}.dat", _light_curve_text(points))
-    return n_points
+    curves = _observe_star(star, sampling, rng) if star.has_light_curve else {}
+    for band, points in curves.items():
+        _write(folder / band / f"{star.star}.dat", _light_curve_text(points))
+    return {band: len(curves[band].time) if band in curves else 0 for band in _BANDS}
 
 
-def _visits(star: MockStar, settings: MockSettings, rng: np.random.Generator) -> dict[Band, FloatArray]:
-    """Dates in I, and in V some minutes before some of them."""
-    in_i = observing_times(star.galaxy, settings.seasons, rng)
-    n_v = min(int(rng.integers(_FEWEST_V, _MOST_V + 1)), len(in_i))
-    if star.n_short:
-        in_i = np.sort(rng.choice(in_i, min(star.n_short, len(in_i)), replace=False))
-        n_v = max(n_v * len(in_i) // 500, 5)
-    in_v = np.sort(rng.choice(in_i, min(n_v, len(in_i)), replace=False)) - rng.uniform(0.002, 0.01)
-    return {"I": in_i, "V": in_v}
-
-
-def _observe_star(
-    star: MockStar, band: Band, times: FloatArray, settings: MockSettings, rng: np.random.Generator
-) -> Observations:
+def _observe_star(star: MockStar, sampling: SamplingSettings, rng: np.random.Generator) -> dict[Band, Observations]:
+    """Observe a star in I, and in V if the catalogue lists its V."""
     sight = star.sight
-    cycles = (times - star.epoch) / sight.system.period
-    brightest = sight.I_mag if band == "I" else sight.V_mag
-    mag = brightest + sight.system.shape.relative_magnitude(cycles, band)
-    return observe(times, mag, outliers=settings.outliers, rng=rng)
+    brightest: dict[Band, float] = {"I": sight.I_mag}
+    if np.isfinite(star.row.V_mag):
+        brightest["V"] = sight.V_mag
+    return sample_light_curve(
+        sight.system.shape.relative_magnitude,
+        seasonal_cadence(star.galaxy, sampling, rng=rng, n_points=star.n_short or None),
+        brightest=brightest,
+        period=sight.system.period,
+        epoch=star.epoch,
+        settings=sampling,
+        rng=rng,
+    )
 
 
 def _light_curve_text(points: Observations) -> str:

@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 
 from cbminer.errors import SettingsError
 from cbminer.quantities import Magnitudes, SettingsModel
-from cbminer.survey.mock_curves import ShapeFigures, measure_shape, photometric_error
-from cbminer.survey.mock_systems import MockSystem, draw_system
+from cbminer.synthetic.cadence import photometric_error
+from cbminer.synthetic.population import DrawnSystem, draw_system
+from cbminer.synthetic.shapes import ShapeFigures, measure_shape
 
 __all__ = [
     "MOCK_PREFIX",
@@ -137,7 +138,7 @@ class Sight:
     ----------
     kind : str
         One of the fields of `MockMixture`.
-    system : MockSystem
+    system : DrawnSystem
         The system.
     figures : ShapeFigures
         Amplitude and depths.
@@ -148,7 +149,7 @@ class Sight:
     """
 
     kind: str
-    system: MockSystem
+    system: DrawnSystem
     figures: ShapeFigures
     distance_modulus: float
     E_VI: float
@@ -315,7 +316,9 @@ def _draw_sight(cloud: MockCloud, settings: MockSettings, rng: np.random.Generat
     raise SettingsError(msg)
 
 
-def _look_at(kind: str, system: MockSystem, figures: ShapeFigures, cloud: MockCloud, rng: np.random.Generator) -> Sight:
+def _look_at(
+    kind: str, system: DrawnSystem, figures: ShapeFigures, cloud: MockCloud, rng: np.random.Generator
+) -> Sight:
     modulus = cloud.distance_modulus + float(rng.normal()) * cloud.depth_scatter
     reddening = _reddening(cloud, rng)
     if system.foreground:

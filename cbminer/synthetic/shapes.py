@@ -1,83 +1,30 @@
-"""Light curves of the mock survey: the shapes, the nights on which they are observed and the noise.
+"""Shapes of light curves: magnitudes below maximum light by cycle and band, without noise.
 
-The seam is `LightCurveShape`. Everything else in the mock asks a shape only for magnitudes below maximum
-light, so that a physical light-curve engine can take the place of the simple shapes here.
+The seam is `LightCurveShape`. Everything else asks a shape only for magnitudes below maximum light, so that a
+physical light-curve engine can take the place of the simple shapes here.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.polynomial import chebyshev
 
 from cbminer.columns import FloatArray
+from cbminer.synthetic.cadence import Band
 
 __all__ = [
-    "Band",
     "EclipsingShape",
     "FourierShape",
     "LightCurveShape",
-    "Observations",
     "SawtoothShape",
     "ShapeFigures",
     "WavesShape",
     "contact_shape",
     "measure_shape",
     "near_contact_shape",
-    "observe",
-    "observing_times",
-    "photometric_error",
 ]
-
-Band = Literal["I", "V"]
-
-# Fits to figures of PHOEBE 2.5.4 curves (hot stars, Johnson V, gravity darkening and albedo 1): S is one
-# minus the mean flux of the two minima, D half the difference of these fluxes, a1, a2, a4 the cosine
-# coefficients of the flux over its maximum. Each is a sum of coefficient[c][b][k] * (1 - q)^c * x^b *
-# s^power[k] with s = sin^2 i; x is the fill-out of contact pairs and 10 (1 - R / R_L) of detached ones,
-# whose T2/T1 = sqrt(q). Below the lowest inclination computed (30 and 40 deg) the fit is held to amplitudes
-# that scale with s. Root mean square of the curves built here against the computed ones, and the largest
-# difference:
-#   contact, 66 curves:      d1 0.013 (0.052) mag, d2 0.011 (0.052) mag, W 0.0007 (0.0022)
-#   near contact, 54 curves: d1 0.013 (0.031) mag, d2 0.012 (0.031) mag, W 0.0014 (0.0033)
-_POWERS = np.array([1, 2, 4, 8, 16])
-_ZERO = [[0.0] * 5] * 2
-_CONTACT = {
-    "S": [
-        [[0.2577, -0.2347, 0.5698, -0.3675, 0.3546], [0.1791, -0.0428, 0.1653, -0.3117, 0.0947]],
-        [[-0.1859, 0.6810, -1.3774, 1.6384, -1.0677], [-0.1384, 0.1468, -0.2181, 0.1243, 0.1248]],
-    ],
-    "D": [_ZERO, [[-0.0375, 0.0802, -0.0551, -0.0121, 0.0235], [0.0493, -0.1073, 0.1683, -0.1217, 0.0345]]],
-    "a1": [_ZERO, [[0.0383, -0.0743, 0.0498, -0.0074, -0.0003], [-0.0436, 0.0870, -0.1113, 0.0687, -0.0231]]],
-    "a2": [
-        [[-0.1073, 0.0331, -0.1167, 0.0124, -0.0494], [-0.0842, -0.0117, -0.0148, 0.0732, -0.0221]],
-        [[0.0174, -0.0577, 0.1861, -0.2664, 0.1891], [0.0789, -0.0745, 0.0488, 0.0299, -0.0778]],
-    ],
-    "a4": [
-        [[-0.0117, 0.0477, -0.1086, 0.0477, -0.0525], [0.0032, -0.0157, 0.0292, 0.0216, -0.0084]],
-        [[0.0350, -0.1265, 0.2201, -0.2390, 0.1545], [-0.0220, 0.0665, -0.0859, 0.0611, -0.0479]],
-    ],
-}
-_NEAR_CONTACT = {
-    "S": [
-        [[0.2661, -0.4478, 1.0104, -0.7314, 0.4819], [-0.0554, 0.0351, -0.1543, 0.1721, -0.0235]],
-        [[-0.2630, 0.8949, -1.5688, 1.6904, -1.0409], [0.0603, -0.1891, 0.1732, 0.0186, -0.0622]],
-    ],
-    "D": [_ZERO, [[0.0655, -0.0799, 0.1936, -0.1057, 0.1096], [-0.0001, -0.0274, 0.0137, 0.0147, 0.0081]]],
-    "a1": [_ZERO, [[-0.0526, 0.0353, -0.0658, 0.0113, -0.0207], [0.0054, 0.0030, 0.0060, -0.0075, -0.0048]]],
-    "a2": [
-        [[-0.1110, 0.1244, -0.2795, 0.1110, -0.0721], [0.0372, -0.0566, 0.1422, -0.1273, 0.0309]],
-        [[0.0727, -0.1900, 0.2579, -0.1960, 0.1065], [-0.0674, 0.2440, -0.3438, 0.2150, -0.0513]],
-    ],
-    "a4": [
-        [[-0.0127, 0.0674, -0.1728, 0.0900, -0.0573], [-0.0008, -0.0035, 0.0360, -0.0482, 0.0075]],
-        [[0.0087, -0.0375, 0.0711, -0.0476, 0.0349], [0.0096, -0.0384, 0.0900, -0.1255, 0.0664]],
-    ],
-}
-_CONTACT_Q = (0.4, 1.0)
-_NEAR_CONTACT_Q = (0.5, 1.0)
-_NEAR_CONTACT_LOBE = (0.8, 1.0)
 
 _ONE_CYCLE = np.linspace(0.0, 1.0, 401)
 # Irregular stars show their range only over many cycles; the step is no fraction of a cycle.
@@ -89,19 +36,6 @@ _N_RINGS = 4
 # Share of the light of one star that its companion returns in the optical: most of it leaves in the
 # ultraviolet.
 _OPTICAL_ALBEDO = 0.3
-
-# Midnight culmination of the Clouds in their first full OGLE-IV season (December and October 2010).
-_CULMINATION = {"LMC": 2455541.0, "SMC": 2455475.0}
-_SEASON_DAYS = 250.0
-_YEAR_DAYS = 365.25
-_MIDNIGHT_AT_LAS_CAMPANAS = 0.70
-_CLEAR_NIGHTS = 0.8
-
-# Magnitude and typical error of a point: the OGLE-IV noise model of the project's science notes.
-_NOISE_MAGS = np.array([16.0, 17.5, 18.5, 19.7, 20.5])
-_NOISE_ERRORS = np.array([0.005, 0.010, 0.020, 0.050, 0.100])
-_NIGHT_SCATTER = 0.2
-_OUTLIER_MAG = 0.25
 
 
 class LightCurveShape(Protocol):
@@ -122,41 +56,6 @@ class LightCurveShape(Protocol):
         `~numpy.ndarray`
             Magnitudes, zero at maximum and positive below it.
         """
-
-
-@dataclass(frozen=True)
-class FourierShape:
-    """A cosine series of the flux, the same in all bands.
-
-    Attributes
-    ----------
-    cosine : tuple of float
-        Coefficients from order 0 on; the flux is scaled to a maximum of one.
-    """
-
-    cosine: tuple[float, ...]
-
-    def relative_magnitude(self, cycles: FloatArray, band: Band) -> FloatArray:
-        """Magnitudes below maximum light; see `LightCurveShape`."""
-        return _magnitudes(self.flux(cycles, band), _brightest(self, band))
-
-    def flux(self, cycles: FloatArray, band: Band) -> FloatArray:  # noqa: ARG002
-        """Flux in arbitrary units.
-
-        Parameters
-        ----------
-        cycles : `~numpy.ndarray`
-            Periods since the epoch.
-        band : {"I", "V"}
-            Photometric band.
-
-        Returns
-        -------
-        `~numpy.ndarray`
-            The flux.
-        """
-        # cos(k x) is the Chebyshev polynomial of order k in cos x.
-        return np.asarray(chebyshev.chebval(np.cos(2 * np.pi * cycles), self.cosine))
 
 
 @dataclass(frozen=True)
@@ -309,66 +208,6 @@ class ShapeFigures:
     depth2: float
 
 
-@dataclass(frozen=True)
-class Observations:
-    """Points of a light curve.
-
-    Attributes
-    ----------
-    time : `~numpy.ndarray`
-        Full heliocentric Julian dates in days.
-    mag, mag_err : `~numpy.ndarray`
-        Magnitudes and their stated errors.
-    """
-
-    time: FloatArray
-    mag: FloatArray
-    mag_err: FloatArray
-
-
-def contact_shape(mass_ratio: float, fillout: float, inclination: float) -> FourierShape:
-    """Shape of a contact binary of one temperature.
-
-    Parameters
-    ----------
-    mass_ratio : float
-        Mass ratio up to one; values below 0.4 are treated as 0.4.
-    fillout : float
-        Fill-out, 0 at the inner and 1 at the outer critical surface.
-    inclination : float
-        Inclination in radians.
-
-    Returns
-    -------
-    FourierShape
-        The shape, its deeper minimum near cycle 0.
-    """
-    q = float(np.clip(mass_ratio, *_CONTACT_Q))
-    return _fitted_shape(_CONTACT, q, float(np.clip(fillout, 0.0, 1.0)), inclination)
-
-
-def near_contact_shape(mass_ratio: float, lobe_filling: float, inclination: float) -> FourierShape:
-    """Shape of two detached stars close to their Roche lobes, with T2/T1 the square root of the mass ratio.
-
-    Parameters
-    ----------
-    mass_ratio : float
-        Mass ratio up to one; values below 0.5 are treated as 0.5.
-    lobe_filling : float
-        Radius of both stars over their Roche lobes, 0.8 to 1.
-    inclination : float
-        Inclination in radians.
-
-    Returns
-    -------
-    FourierShape
-        The shape, its deeper minimum at cycle 0.
-    """
-    q = float(np.clip(mass_ratio, *_NEAR_CONTACT_Q))
-    lobe = float(np.clip(lobe_filling, *_NEAR_CONTACT_LOBE))
-    return _fitted_shape(_NEAR_CONTACT, q, 10.0 * (1.0 - lobe), inclination)
-
-
 def measure_shape(shape: LightCurveShape) -> ShapeFigures:
     """Measure amplitude, epoch of the deepest minimum and depths of a shape in I.
 
@@ -398,102 +237,13 @@ def measure_shape(shape: LightCurveShape) -> ShapeFigures:
     )
 
 
-def photometric_error(mag: FloatArray) -> FloatArray:
-    """Typical error of one point at a magnitude, in I or in V.
-
-    Parameters
-    ----------
-    mag : `~numpy.ndarray`
-        Magnitudes.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Errors in magnitudes: 0.005 to 16, 0.01 at 17.5, 0.02 at 18.5, 0.05 at 19.7, 0.1 at 20.5,
-        logarithmic between and growing on at the last rate.
-    """
-    logs = np.log(_NOISE_ERRORS)
-    slope = (logs[-1] - logs[-2]) / (_NOISE_MAGS[-1] - _NOISE_MAGS[-2])
-    beyond = np.clip(np.asarray(mag) - _NOISE_MAGS[-1], 0.0, None)
-    return np.asarray(np.exp(np.interp(mag, _NOISE_MAGS, logs) + slope * beyond))
-
-
-def observing_times(galaxy: str, n_seasons: int, rng: np.random.Generator) -> FloatArray:
-    """Draw the times at which one field is observed.
-
-    Seasons of eight months, a visit every one to three nights as fits the field, a fifth of the nights lost
-    to weather, and later hours of the night at the beginning of a season than at its end.
-
-    Parameters
-    ----------
-    galaxy : {"LMC", "SMC"}
-        The Cloud.
-    n_seasons : int
-        Number of seasons from 2010 on.
-    rng : `~numpy.random.Generator`
-        Source of randomness.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Full Julian dates in increasing order.
-    """
-    laziness = rng.uniform(0.3, 0.8)
-    steps = 1 + rng.binomial(2, laziness, size=(n_seasons, int(_SEASON_DAYS)))
-    nights = np.cumsum(steps, axis=1) - rng.integers(0, 3, size=(n_seasons, 1))
-    visited = (nights < _SEASON_DAYS) & (rng.random(nights.shape) < _CLEAR_NIGHTS)
-    from_culmination = nights - _SEASON_DAYS / 2
-    hour = np.clip(-0.32 * from_culmination / _SEASON_DAYS + rng.normal(0, 0.05, nights.shape), -0.2, 0.2)
-    culmination = _CULMINATION[galaxy] + _YEAR_DAYS * np.arange(n_seasons)[:, np.newaxis]
-    times = np.floor(culmination) + from_culmination + _MIDNIGHT_AT_LAS_CAMPANAS + hour
-    return np.sort(times[visited])
-
-
-def observe(time: FloatArray, mag: FloatArray, *, outliers: float, rng: np.random.Generator) -> Observations:
-    """Add noise, stated errors and a few outliers to magnitudes.
-
-    Parameters
-    ----------
-    time, mag : `~numpy.ndarray`
-        Dates and magnitudes without noise, shape (n,).
-    outliers : float
-        Share of points that are far off.
-    rng : `~numpy.random.Generator`
-        Source of randomness.
-
-    Returns
-    -------
-    Observations
-        The points, in the order of `time`.
-    """
-    # Good and bad nights: the stated error follows them, so that it is right on average.
-    error = photometric_error(mag) * np.exp(rng.normal(0.0, _NIGHT_SCATTER, len(mag)))
-    noisy = mag + error * rng.normal(size=len(mag))
-    off = rng.random(len(mag)) < outliers
-    noisy[off] += rng.normal(0.0, _OUTLIER_MAG, int(off.sum()))
-    return Observations(time, noisy, np.clip(error, 0.003, 0.999))
-
-
-def _fitted_shape(
-    fit: dict[str, list[list[list[float]]]], mass_ratio: float, x: float, inclination: float
-) -> FourierShape:
-    """Build the cosine series: a0, a3, a6 follow from the fluxes at the two minima and at quadrature."""
-    powers = (np.sin(inclination) ** 2) ** _POWERS
-    basis = np.multiply.outer(np.multiply.outer([1.0, 1.0 - mass_ratio], [1.0, x]), powers)
-    value = {name: float((np.array(coefficients) * basis).sum()) for name, coefficients in fit.items()}
-    a3 = -value["D"] - value["a1"]
-    a0 = 1.0 - 0.5 * value["S"] - value["a4"]
-    a6 = -0.5 * value["S"] - value["a2"]
-    return FourierShape((a0, value["a1"], value["a2"], a3, value["a4"], 0.0, a6))
-
-
 def _magnitudes(flux: FloatArray, brightest: float) -> FloatArray:
     return np.asarray(-2.5 * np.log10(np.maximum(flux, 1e-3) / brightest))
 
 
 # One star at a time is drawn, measured and observed.
 @lru_cache(maxsize=8)
-def _brightest(shape: FourierShape | EclipsingShape, band: Band) -> float:
+def _brightest(shape: "EclipsingShape | FourierShape", band: Band) -> float:
     return float(shape.flux(_ONE_CYCLE, band).max())
 
 
@@ -539,3 +289,145 @@ def _overlap(separation: FloatArray, radius: FloatArray, other: float) -> FloatA
     kite = (-d + radius + other) * (d + radius - other) * (d - radius + other) * (d + radius + other)
     area = radius**2 * angle + other**2 * other_angle - 0.5 * np.sqrt(np.maximum(kite, 0.0))
     return np.asarray(area)
+
+
+# Series of cosines that stand for contact and near-contact pairs until an engine does. Above, only `_brightest`
+# names them.
+
+# Fits to figures of PHOEBE 2.5.4 curves (hot stars, Johnson V, gravity darkening and albedo 1): S is one
+# minus the mean flux of the two minima, D half the difference of these fluxes, a1, a2, a4 the cosine
+# coefficients of the flux over its maximum. Each is a sum of coefficient[c][b][k] * (1 - q)^c * x^b *
+# s^power[k] with s = sin^2 i; x is the fill-out of contact pairs and 10 (1 - R / R_L) of detached ones,
+# whose T2/T1 = sqrt(q). Below the lowest inclination computed (30 and 40 deg) the fit is held to amplitudes
+# that scale with s. Root mean square of the curves built here against the computed ones, and the largest
+# difference:
+#   contact, 66 curves:      d1 0.013 (0.052) mag, d2 0.011 (0.052) mag, W 0.0007 (0.0022)
+#   near contact, 54 curves: d1 0.013 (0.031) mag, d2 0.012 (0.031) mag, W 0.0014 (0.0033)
+_POWERS = np.array([1, 2, 4, 8, 16])
+_ZERO = [[0.0] * 5] * 2
+_CONTACT = {
+    "S": [
+        [[0.2577, -0.2347, 0.5698, -0.3675, 0.3546], [0.1791, -0.0428, 0.1653, -0.3117, 0.0947]],
+        [[-0.1859, 0.6810, -1.3774, 1.6384, -1.0677], [-0.1384, 0.1468, -0.2181, 0.1243, 0.1248]],
+    ],
+    "D": [_ZERO, [[-0.0375, 0.0802, -0.0551, -0.0121, 0.0235], [0.0493, -0.1073, 0.1683, -0.1217, 0.0345]]],
+    "a1": [_ZERO, [[0.0383, -0.0743, 0.0498, -0.0074, -0.0003], [-0.0436, 0.0870, -0.1113, 0.0687, -0.0231]]],
+    "a2": [
+        [[-0.1073, 0.0331, -0.1167, 0.0124, -0.0494], [-0.0842, -0.0117, -0.0148, 0.0732, -0.0221]],
+        [[0.0174, -0.0577, 0.1861, -0.2664, 0.1891], [0.0789, -0.0745, 0.0488, 0.0299, -0.0778]],
+    ],
+    "a4": [
+        [[-0.0117, 0.0477, -0.1086, 0.0477, -0.0525], [0.0032, -0.0157, 0.0292, 0.0216, -0.0084]],
+        [[0.0350, -0.1265, 0.2201, -0.2390, 0.1545], [-0.0220, 0.0665, -0.0859, 0.0611, -0.0479]],
+    ],
+}
+_NEAR_CONTACT = {
+    "S": [
+        [[0.2661, -0.4478, 1.0104, -0.7314, 0.4819], [-0.0554, 0.0351, -0.1543, 0.1721, -0.0235]],
+        [[-0.2630, 0.8949, -1.5688, 1.6904, -1.0409], [0.0603, -0.1891, 0.1732, 0.0186, -0.0622]],
+    ],
+    "D": [_ZERO, [[0.0655, -0.0799, 0.1936, -0.1057, 0.1096], [-0.0001, -0.0274, 0.0137, 0.0147, 0.0081]]],
+    "a1": [_ZERO, [[-0.0526, 0.0353, -0.0658, 0.0113, -0.0207], [0.0054, 0.0030, 0.0060, -0.0075, -0.0048]]],
+    "a2": [
+        [[-0.1110, 0.1244, -0.2795, 0.1110, -0.0721], [0.0372, -0.0566, 0.1422, -0.1273, 0.0309]],
+        [[0.0727, -0.1900, 0.2579, -0.1960, 0.1065], [-0.0674, 0.2440, -0.3438, 0.2150, -0.0513]],
+    ],
+    "a4": [
+        [[-0.0127, 0.0674, -0.1728, 0.0900, -0.0573], [-0.0008, -0.0035, 0.0360, -0.0482, 0.0075]],
+        [[0.0087, -0.0375, 0.0711, -0.0476, 0.0349], [0.0096, -0.0384, 0.0900, -0.1255, 0.0664]],
+    ],
+}
+_CONTACT_Q = (0.4, 1.0)
+_NEAR_CONTACT_Q = (0.5, 1.0)
+_NEAR_CONTACT_LOBE = (0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class FourierShape:
+    """A cosine series of the flux, the same in all bands.
+
+    Attributes
+    ----------
+    cosine : tuple of float
+        Coefficients from order 0 on; the flux is scaled to a maximum of one.
+    """
+
+    cosine: tuple[float, ...]
+
+    def relative_magnitude(self, cycles: FloatArray, band: Band) -> FloatArray:
+        """Magnitudes below maximum light; see `LightCurveShape`."""
+        return _magnitudes(self.flux(cycles, band), _brightest(self, band))
+
+    def flux(self, cycles: FloatArray, band: Band) -> FloatArray:  # noqa: ARG002
+        """Flux in arbitrary units.
+
+        Parameters
+        ----------
+        cycles : `~numpy.ndarray`
+            Periods since the epoch.
+        band : {"I", "V"}
+            Photometric band.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            The flux.
+        """
+        # cos(k x) is the Chebyshev polynomial of order k in cos x.
+        return np.asarray(chebyshev.chebval(np.cos(2 * np.pi * cycles), self.cosine))
+
+
+def contact_shape(mass_ratio: float, fillout: float, inclination: float) -> FourierShape:
+    """Shape of a contact binary of one temperature.
+
+    Parameters
+    ----------
+    mass_ratio : float
+        Mass ratio up to one; values below 0.4 are treated as 0.4.
+    fillout : float
+        Fill-out, 0 at the inner and 1 at the outer critical surface.
+    inclination : float
+        Inclination in radians.
+
+    Returns
+    -------
+    FourierShape
+        The shape, its deeper minimum near cycle 0.
+    """
+    q = float(np.clip(mass_ratio, *_CONTACT_Q))
+    return _fitted_shape(_CONTACT, q, float(np.clip(fillout, 0.0, 1.0)), inclination)
+
+
+def near_contact_shape(mass_ratio: float, lobe_filling: float, inclination: float) -> FourierShape:
+    """Shape of two detached stars close to their Roche lobes, with T2/T1 the square root of the mass ratio.
+
+    Parameters
+    ----------
+    mass_ratio : float
+        Mass ratio up to one; values below 0.5 are treated as 0.5.
+    lobe_filling : float
+        Radius of both stars over their Roche lobes, 0.8 to 1.
+    inclination : float
+        Inclination in radians.
+
+    Returns
+    -------
+    FourierShape
+        The shape, its deeper minimum at cycle 0.
+    """
+    q = float(np.clip(mass_ratio, *_NEAR_CONTACT_Q))
+    lobe = float(np.clip(lobe_filling, *_NEAR_CONTACT_LOBE))
+    return _fitted_shape(_NEAR_CONTACT, q, 10.0 * (1.0 - lobe), inclination)
+
+
+def _fitted_shape(
+    fit: dict[str, list[list[list[float]]]], mass_ratio: float, x: float, inclination: float
+) -> FourierShape:
+    """Build the cosine series: a0, a3, a6 follow from the fluxes at the two minima and at quadrature."""
+    powers = (np.sin(inclination) ** 2) ** _POWERS
+    basis = np.multiply.outer(np.multiply.outer([1.0, 1.0 - mass_ratio], [1.0, x]), powers)
+    value = {name: float((np.array(coefficients) * basis).sum()) for name, coefficients in fit.items()}
+    a3 = -value["D"] - value["a1"]
+    a0 = 1.0 - 0.5 * value["S"] - value["a4"]
+    a6 = -0.5 * value["S"] - value["a2"]
+    return FourierShape((a0, value["a1"], value["a2"], a3, value["a4"], 0.0, a6))

@@ -1,7 +1,7 @@
-"""Systems of the mock survey: masses, radii, temperatures and orbits, and the light that they make.
+"""Systems of every kind that a survey of eclipsing binaries lists: masses, radii, temperatures, orbits and light.
 
-Primary masses follow Salpeter's power law and inclinations are isotropic. Whether a system is in a
-catalogue is decided elsewhere (`cbminer.survey.mock_population`).
+Primary masses follow Salpeter's power law and inclinations are isotropic. Whether a system would be in a
+catalogue is decided elsewhere.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from cbminer.columns import FloatArray
-from cbminer.survey.mock_curves import (
+from cbminer.synthetic.shapes import (
     EclipsingShape,
     LightCurveShape,
     SawtoothShape,
@@ -20,7 +20,7 @@ from cbminer.survey.mock_curves import (
 )
 from cbminer.theory.colours import pair_photometry
 
-__all__ = ["KINDS", "MockSystem", "draw_system"]
+__all__ = ["KINDS", "DrawnSystem", "draw_system"]
 
 # Zero-age main sequence of the LMC by the period at which two twins touch: mass, that period, Teff. Radii
 # follow from Kepler's law with R = 0.3789 a. Outside 5 to 30 solar masses the last logarithmic slopes go
@@ -59,7 +59,7 @@ _HOT_SPOTTED = 0.4
 
 
 @dataclass(frozen=True)
-class MockSystem:
+class DrawnSystem:
     """A system as drawn: its light at maximum and its shape. What is meaningless for it is NaN.
 
     Attributes
@@ -121,7 +121,7 @@ class MockSystem:
         return self.radius_2 / (_roche_lobe(self.mass_ratio) * self.separation)
 
 
-def draw_system(kind: str, rng: np.random.Generator) -> MockSystem:
+def draw_system(kind: str, rng: np.random.Generator) -> DrawnSystem:
     """Draw a system of one kind.
 
     Parameters
@@ -133,7 +133,7 @@ def draw_system(kind: str, rng: np.random.Generator) -> MockSystem:
 
     Returns
     -------
-    MockSystem
+    DrawnSystem
         The system.
     """
     return _DRAWERS[kind](rng)
@@ -162,7 +162,7 @@ class _Orbit:
     periastron: float = 0.0
 
 
-def _draw_contact(rng: np.random.Generator) -> MockSystem:
+def _draw_contact(rng: np.random.Generator) -> DrawnSystem:
     if rng.random() < _LATE_CONTACTS:
         return _draw_late_contact(rng)
     mass, q, growth = _primary_mass(rng), 1.0 - 0.65 * rng.beta(1.0, 1.8), _growth(rng)
@@ -179,14 +179,14 @@ def _draw_contact(rng: np.random.Generator) -> MockSystem:
     return _binary(shape, pair, _Orbit(separation, inclination), fillout=fillout)
 
 
-def _draw_late_contact(rng: np.random.Generator) -> MockSystem:
+def _draw_late_contact(rng: np.random.Generator) -> DrawnSystem:
     """Draw a contact binary of late type in the Galaxy, by the relation of Rucinski (1994, PASP 106, 462)."""
     q, fillout, inclination = rng.uniform(0.4, 1.0), rng.uniform(0.05, 0.6), _inclination(rng)
     period = float(rng.uniform(0.25, 0.6))
     # Short periods are red; the line and its scatter are rough.
     colour = float(1.45 - 1.6 * period + rng.normal(0.0, 0.07))
     v_mag = float(-4.43 * np.log10(period) + 3.63 * colour - 0.31)
-    return MockSystem(
+    return DrawnSystem(
         contact_shape(q, fillout, inclination),
         period,
         v_mag - colour,
@@ -199,7 +199,7 @@ def _draw_late_contact(rng: np.random.Generator) -> MockSystem:
     )
 
 
-def _draw_near_contact(rng: np.random.Generator) -> MockSystem:
+def _draw_near_contact(rng: np.random.Generator) -> DrawnSystem:
     mass, q, growth = _primary_mass(rng), float(rng.uniform(0.5, 1.0)), _growth(rng)
     filling, inclination = float(rng.uniform(0.85, 1.0)), _inclination(rng)
     radius_1, teff_1 = _zams_radius(mass) * growth, _zams_teff(mass) * growth**_COOLING
@@ -209,7 +209,7 @@ def _draw_near_contact(rng: np.random.Generator) -> MockSystem:
     return _binary(near_contact_shape(q, filling, inclination), pair, _Orbit(separation, inclination))
 
 
-def _draw_semi_detached(rng: np.random.Generator) -> MockSystem:
+def _draw_semi_detached(rng: np.random.Generator) -> DrawnSystem:
     """Draw a main-sequence star with an evolved, cooler and less massive one that fills its lobe."""
     mass, q, growth = _primary_mass(rng), float(rng.uniform(0.2, 0.6)), _growth(rng)
     radius_1, teff_1 = _zams_radius(mass) * growth, _zams_teff(mass) * growth**_COOLING
@@ -220,7 +220,7 @@ def _draw_semi_detached(rng: np.random.Generator) -> MockSystem:
     return _spheres(pair, _Orbit(separation, _inclination(rng)))
 
 
-def _draw_detached(rng: np.random.Generator) -> MockSystem:
+def _draw_detached(rng: np.random.Generator) -> DrawnSystem:
     """Draw a main-sequence pair; periods are flat in the logarithm, and orbits beyond 3 d are eccentric."""
     pair = _main_sequence_pair(rng)
     shortest = _period(_closest(pair, 0.8), sum(pair.masses))
@@ -233,7 +233,7 @@ def _draw_detached(rng: np.random.Generator) -> MockSystem:
     return _spheres(pair, _Orbit(separation, _inclination(rng), eccentricity, periastron))
 
 
-def _draw_ellipsoidal(rng: np.random.Generator) -> MockSystem:
+def _draw_ellipsoidal(rng: np.random.Generator) -> DrawnSystem:
     if rng.random() < _RED_ELLIPSOIDALS:
         return _draw_red_ellipsoidal(rng)
     pair = _main_sequence_pair(rng)
@@ -242,7 +242,7 @@ def _draw_ellipsoidal(rng: np.random.Generator) -> MockSystem:
     return _spheres(pair, _Orbit(separation, inclination))
 
 
-def _draw_red_ellipsoidal(rng: np.random.Generator) -> MockSystem:
+def _draw_red_ellipsoidal(rng: np.random.Generator) -> DrawnSystem:
     """Draw a red giant that nearly fills its lobe beside a star too small to be seen."""
     masses = (float(rng.uniform(0.9, 2.0)), float(rng.uniform(0.6, 1.5)))
     period = float(30.0 * (500.0 / 30.0) ** rng.random())
@@ -262,7 +262,7 @@ def _draw_red_ellipsoidal(rng: np.random.Generator) -> MockSystem:
         gravity_darkening=0.32,
     )
     bolometric = _SUN_MBOL - 5.0 * np.log10(radius) - 10.0 * np.log10(teff / _SUN_TEFF)
-    return MockSystem(
+    return DrawnSystem(
         shape,
         period,
         float(bolometric - _GIANT_BC_I),
@@ -280,7 +280,7 @@ def _draw_red_ellipsoidal(rng: np.random.Generator) -> MockSystem:
     )
 
 
-def _draw_pulsator(rng: np.random.Generator) -> MockSystem:
+def _draw_pulsator(rng: np.random.Generator) -> DrawnSystem:
     """Draw a hot pulsator, an RR Lyrae star or a Cepheid; the light of the latter two is rough."""
     family = rng.choice(3, p=[0.5, 0.25, 0.25])
     if family == 0:
@@ -295,10 +295,10 @@ def _draw_pulsator(rng: np.random.Generator) -> MockSystem:
         shape = SawtoothShape(float(rng.uniform(0.15, 0.5)), float(rng.uniform(0.2, 0.35)), 1.6)
         pulsation = float(10.0 ** rng.random())
         i_mag, colour = rng.normal(-2.0 - 2.95 * np.log10(pulsation), 0.15), rng.normal(0.62, 0.07)
-    return MockSystem(shape, 2 * pulsation, float(i_mag), float(colour), true_period=pulsation)
+    return DrawnSystem(shape, 2 * pulsation, float(i_mag), float(colour), true_period=pulsation)
 
 
-def _draw_spotted(rng: np.random.Generator) -> MockSystem:
+def _draw_spotted(rng: np.random.Generator) -> DrawnSystem:
     """Draw two waves, each beating with a neighbour: the curve changes over months and has no symmetry."""
     period = float(0.5 * 40.0 ** rng.random())
     drift = period / rng.uniform(80.0, 600.0, size=2)
@@ -312,10 +312,12 @@ def _draw_spotted(rng: np.random.Generator) -> MockSystem:
     teff = float(rng.uniform(3800.0, 9500.0))
     # Foreground stars from late to A type, a rough main sequence and up to two magnitudes above it.
     i_mag = 6.2 - 0.75 * (teff - 3800.0) / 1000.0 - rng.uniform(0.0, 2.0)
-    return MockSystem(shape, period, float(i_mag), _cool_colour(teff), true_period=period, teff_1=teff, foreground=True)
+    return DrawnSystem(
+        shape, period, float(i_mag), _cool_colour(teff), true_period=period, teff_1=teff, foreground=True
+    )
 
 
-def _draw_be_like(rng: np.random.Generator) -> MockSystem:
+def _draw_be_like(rng: np.random.Generator) -> DrawnSystem:
     """Draw a hot star that wanders over weeks to years, with a small wave at the period that is listed."""
     period = float(0.4 * 100.0 ** rng.random())
     slow = period / (20.0 * (1500.0 / 20.0) ** rng.random(5))
@@ -330,11 +332,11 @@ def _draw_be_like(rng: np.random.Generator) -> MockSystem:
     return replace(star, M_I=star.M_I - disc, VI0=star.VI0 + disc)
 
 
-def _binary(shape: LightCurveShape, pair: _Pair, orbit: _Orbit, *, fillout: float = np.nan) -> MockSystem:
+def _binary(shape: LightCurveShape, pair: _Pair, orbit: _Orbit, *, fillout: float = np.nan) -> DrawnSystem:
     """Put a hot binary together: period by Kepler's law, light from both stars."""
     period = _period(orbit.separation, sum(pair.masses))
     light = pair_photometry(pair.radii[0], pair.teffs[0], pair.radii[1], pair.teffs[1])
-    return MockSystem(
+    return DrawnSystem(
         shape,
         period,
         float(light.M_I),
@@ -353,7 +355,7 @@ def _binary(shape: LightCurveShape, pair: _Pair, orbit: _Orbit, *, fillout: floa
     )
 
 
-def _spheres(pair: _Pair, orbit: _Orbit) -> MockSystem:
+def _spheres(pair: _Pair, orbit: _Orbit) -> DrawnSystem:
     """Put a binary of two nearly round stars together."""
     shape = EclipsingShape(
         radius_1=pair.radii[0] / orbit.separation,
@@ -368,14 +370,14 @@ def _spheres(pair: _Pair, orbit: _Orbit) -> MockSystem:
     return _binary(shape, pair, orbit)
 
 
-def _single_star(shape: LightCurveShape, periods: _Two, rng: np.random.Generator) -> MockSystem:
+def _single_star(shape: LightCurveShape, periods: _Two, rng: np.random.Generator) -> DrawnSystem:
     """Make a single hot star of the main sequence, with its listed and its true period."""
     mass, growth = _primary_mass(rng), _growth(rng)
     radius, teff = _zams_radius(mass) * growth, _zams_teff(mass) * growth**_COOLING
     # A pair of twins is twice as bright as one of them and has its colour.
     twins = pair_photometry(radius, teff, radius, teff)
     i_mag = float(twins.M_I) + 2.5 * np.log10(2.0)
-    return MockSystem(
+    return DrawnSystem(
         shape,
         periods[0],
         i_mag,
@@ -458,7 +460,7 @@ def _outer_lobe_excess(mass_ratio: float) -> float:
     return float(0.29858997 * np.arctan(1.83530121 * mass_ratio**0.39661426))
 
 
-_DRAWERS: dict[str, Callable[[np.random.Generator], MockSystem]] = {
+_DRAWERS: dict[str, Callable[[np.random.Generator], DrawnSystem]] = {
     "contact": _draw_contact,
     "near_contact": _draw_near_contact,
     "semi_detached": _draw_semi_detached,

@@ -1,0 +1,1 @@
+"""Synthetic light curves: the Roche engine, its judge PHOEBE, cadence and noise, and labelled libraries."""
