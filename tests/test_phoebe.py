@@ -9,11 +9,13 @@ import pytest
 
 from cbminer.errors import SettingsError
 from cbminer.synthetic import phoebe_bundle, phoebe_passbands
+from cbminer.synthetic.geometry import volume_radius
 from cbminer.synthetic.limb_darkening import LimbDarkening, LimbDarkeningTable
 from cbminer.synthetic.passbands import BESSELL, Passband
-from cbminer.synthetic.phoebe import phoebe_intensities, phoebe_light_curves
+from cbminer.synthetic.phoebe import phoebe_intensities, phoebe_light_curves, phoebe_passband
 from cbminer.synthetic.phoebe_passbands import cousins_i_file, install_passband, load_phoebe
 from cbminer.synthetic.phoebe_workers import run_apart
+from cbminer.synthetic.roche import RocheEngine
 from cbminer.synthetic.systems import BinarySystems
 
 needs_phoebe = pytest.mark.skipif(
@@ -347,3 +349,30 @@ def test_hotter_kurucz_atmospheres_are_bluer():
     assert (np.isfinite(hot) & (hot > 0)).all()
     poor = phoebe_intensities("V", 6000.0, 4.0, atmosphere="kurucz", abundance=-2.0)
     assert 0.7 < poor / intensity["V"][1, 0] < 0.95
+
+
+# PHOEBE as the judge of our own engine; at full length in benchmarks/roche_vs_phoebe.py
+
+
+@needs_phoebe
+@pytest.mark.parametrize(
+    ("systems", "atmosphere"),
+    [
+        (contact(mass_ratio=0.6, fillout_factor=0.4, teff_2=23000.0, inclination=78.0), "kurucz"),
+        (detached(mass_ratio=0.8, lobe_filling_1=0.9, teff_2=21000.0, inclination=80.0), "kurucz"),
+        (detached(mass_ratio=0.5, lobe_filling_2=1.0, teff_2=14000.0, inclination=82.0), "blackbody"),
+    ],
+)
+def test_our_engine_makes_the_same_curves_of_the_same_intensities(systems, atmosphere):
+    laws = {"I": LimbDarkening("square-root", (0.05, 0.35)), "V": LimbDarkening("logarithmic", (0.45, 0.2))}
+    passbands = [phoebe_passband(band, atmosphere=atmosphere, limb_darkening=law) for band, law in laws.items()]
+    # The mean gravity of star 1, from Kepler's law and the potential.
+    mass = 0.0134182 * 8.0**3 / 0.7**2 / (1.0 + systems.mass_ratio[0])
+    radius = volume_radius(systems.potential_1[0], systems.mass_ratio[0]) * 8.0
+    log_g = 4.438 + np.log10(mass / radius**2)
+    ours = RocheEngine(passbands=passbands, log_g=log_g).light_curves(systems, PHASES)
+    theirs = phoebe_light_curves(systems, PHASES, atmosphere=atmosphere, limb_darkening=laws, n_triangles=2000)
+    assert not theirs.failures
+    difference = magnitudes(ours) - magnitudes(theirs.flux)
+    assert np.abs(difference).max() < 0.005
+    assert (difference - difference.mean(axis=-1, keepdims=True)).std() < 0.002

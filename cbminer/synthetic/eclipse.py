@@ -5,7 +5,7 @@ import math
 from numba import njit
 
 from cbminer.columns import FloatArray
-from cbminer.synthetic.equipotential import gradient, potential
+from cbminer.synthetic.equipotential import bend, gradient, potential
 from cbminer.synthetic.lobe import EDGE_1, EDGE_2
 
 __all__ = ["visible_share"]
@@ -25,19 +25,20 @@ def visible_share(
     stretch: tuple[float, float],
     omega: float,
     q: float,
+    scale: float,
 ) -> float:
     """Share of a cell that is seen past the equipotential nearest to its line of sight.
 
-    Where the potential on the line has its maximum, how far this lies above or below that of the surface,
-    over the gradient, which is across the line there, is the distance of the line from the horizon on the
-    sky. The horizon is taken as straight across the cell, and the cell as a parallelogram.
+    Where the potential on the line has its maximum, its excess over that of the surface and its derivatives across
+    the line give the distance of the line from the horizon on the sky, and the curvature of the horizon. The cell is
+    taken as a parallelogram, and its mean distance from the curved horizon as that from a straight one.
 
     Parameters
     ----------
     cell : `~numpy.ndarray`
         Row of the table of cells.
     place : tuple of float
-        Middle of the cell.
+        Middle of the cell, or of the part of it that is asked about.
     mirror : tuple of float
         Signs of y and z of this mirror image of the cell.
     sight : tuple of float
@@ -48,6 +49,8 @@ def visible_share(
         Potential of the surface in front, in the frame of star 1.
     q : float
         Mass of star 2 over that of star 1.
+    scale : float
+        Size of the part over that of the cell, along each edge.
 
     Returns
     -------
@@ -60,11 +63,55 @@ def visible_share(
     x, y, z = place[0] + t * sight[0], place[1] + t * sight[1], place[2] + t * sight[2]
     gx, gy, gz = gradient(x, y, z, q)
     steepness = math.sqrt(gx * gx + gy * gy + gz * gz)
-    depth = (potential(x, y, z, q) - omega) / steepness
-    sy, sz = mirror
-    extent_1 = abs(cell[EDGE_1] * gx + sy * cell[EDGE_1 + 1] * gy + sz * cell[EDGE_1 + 2] * gz) / steepness
-    extent_2 = abs(cell[EDGE_2] * gx + sy * cell[EDGE_2 + 1] * gy + sz * cell[EDGE_2 + 2] * gz) / steepness
+    # Towards the inside of the star in front, and along its horizon.
+    inward = (gx / steepness, gy / steepness, gz / steepness)
+    along = (
+        sight[1] * inward[2] - sight[2] * inward[1],
+        sight[2] * inward[0] - sight[0] * inward[2],
+        sight[0] * inward[1] - sight[1] * inward[0],
+    )
+    edge_1 = (scale * cell[EDGE_1], scale * mirror[0] * cell[EDGE_1 + 1], scale * mirror[1] * cell[EDGE_1 + 2])
+    edge_2 = (scale * cell[EDGE_2], scale * mirror[0] * cell[EDGE_2 + 1], scale * mirror[1] * cell[EDGE_2 + 2])
+    extent_1, extent_2 = abs(_dot(edge_1, inward)), abs(_dot(edge_2, inward))
+    excess = potential(x, y, z, q) - omega
+    depth = excess / steepness
+    if abs(depth) < extent_1 + extent_2:
+        depth = _curved_depth((x, y, z), sight, inward, along, (excess, steepness), q, edge_1, edge_2)
     return _share_outside(depth, extent_1, extent_2)
+
+
+@njit(cache=True)
+def _dot(v: tuple[float, float, float], w: tuple[float, float, float]) -> float:
+    return v[0] * w[0] + v[1] * w[1] + v[2] * w[2]
+
+
+@njit(cache=True)
+def _curved_depth(
+    point: tuple[float, float, float],
+    sight: tuple[float, float, float],
+    inward: tuple[float, float, float],
+    along: tuple[float, float, float],
+    slope: tuple[float, float],
+    q: float,
+    edge_1: tuple[float, float, float],
+    edge_2: tuple[float, float, float],
+) -> float:
+    """Mean distance of a cell from the horizon, to second order, positive inside.
+
+    On the sky the potential is its maximum along the line of sight: its second derivatives there are those across the
+    line less what the shift of the maximum takes away.
+    """
+    excess, steepness = slope
+    back = bend(point, sight, sight, q)
+    if back >= 0.0:
+        return excess / steepness
+    across = bend(point, inward, inward, q) - bend(point, inward, sight, q) ** 2 / back
+    curved = bend(point, along, along, q) - bend(point, along, sight, q) ** 2 / back
+    depth = excess / steepness
+    depth *= 1.0 + 0.5 * across * depth / steepness
+    # A horizon that bends away from the cell's tangent hides less: the mean square along it times half the curvature.
+    width = (_dot(edge_1, along) ** 2 + _dot(edge_2, along) ** 2) / 12.0
+    return depth + 0.5 * width * curved / steepness
 
 
 @njit(cache=True)

@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 __all__ = [
+    "bend",
     "critical_potentials",
     "gradient",
     "lobe_volume",
@@ -76,6 +77,38 @@ def gradient(x: float, y: float, z: float, q: float) -> tuple[float, float, floa
         -y * c1 - y * c2 + spin * y,
         -z * c1 - z * c2,
     )
+
+
+@njit(cache=True)
+def bend(
+    point: tuple[float, float, float], v: tuple[float, float, float], w: tuple[float, float, float], q: float
+) -> float:
+    """Second derivative of the potential along two directions.
+
+    Parameters
+    ----------
+    point : tuple of float
+        Position.
+    v, w : tuple of float
+        Directions; the same one twice for the usual second derivative.
+    q : float
+        Mass ratio.
+
+    Returns
+    -------
+    float
+        ``v H w`` with the matrix H of the second derivatives.
+    """
+    x, y, z = point
+    s1 = x * x + y * y + z * z
+    s2 = s1 - 2.0 * x + 1.0
+    c1 = 1.0 / (s1 * math.sqrt(s1))
+    c2 = q / (s2 * math.sqrt(s2))
+    v1 = x * v[0] + y * v[1] + z * v[2]
+    w1 = x * w[0] + y * w[1] + z * w[2]
+    product = v[0] * w[0] + v[1] * w[1] + v[2] * w[2]
+    tides = c1 * (3.0 * v1 * w1 / s1 - product) + c2 * (3.0 * (v1 - v[0]) * (w1 - w[0]) / s2 - product)
+    return tides + (1.0 + q) * (v[0] * w[0] + v[1] * w[1])
 
 
 @njit(cache=True)

@@ -36,6 +36,8 @@ _SPHERE = 4.0 * math.pi / 3.0
 # Volumes at L1 are known to this relative accuracy; a star that exceeds its lobe by less fills it.
 _SLACK = 1e-9
 _ROUNDING = 1e-12
+# Beyond these the potential is that of one star alone.
+_MASS_RATIOS = (1e-6, 1e6)
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,9 @@ def volume_radius(potential: npt.ArrayLike, mass_ratio: npt.ArrayLike) -> FloatA
     """
     q = _checked_mass_ratio(mass_ratio)
     points = lagrange_points(q)
-    if (np.asarray(potential) < points.potential_2 * (1.0 - _SLACK)).any():
-        msg = f"potential: {np.min(potential):g} lies beyond L2, whose potential is {np.max(points.potential_2):g}"
+    if not (np.asarray(potential) >= points.potential_2 * (1.0 - _SLACK)).all():
+        outer = np.max(points.potential_2)
+        msg = f"potential: {np.min(potential):g} is no number or lies beyond L2, whose potential is {outer:g}"
         raise SettingsError(msg)
     return _volume_radius(np.maximum(potential, points.potential_2), q)
 
@@ -327,10 +330,10 @@ def sum_of_radii(potential_1: npt.ArrayLike, potential_2: npt.ArrayLike, mass_ra
 
 def _checked_mass_ratio(mass_ratio: npt.ArrayLike) -> FloatArray:
     q = np.asarray(mass_ratio, dtype=float)
-    if not ((q > 0.0) & np.isfinite(q)).all():
-        wrong = q[~((q > 0.0) & np.isfinite(q))].flat[0]
-        msg = f"mass_ratio: {wrong:g}; it must be a finite number above 0"
-        raise SettingsError(msg)
+    inside = (q >= _MASS_RATIOS[0]) & (q <= _MASS_RATIOS[1])
+    if not inside.all():
+        msg = f"mass_ratio: {q[~inside].flat[0]:g}; it must be a finite number above 0, from {_MASS_RATIOS[0]:g} to "
+        raise SettingsError(msg + f"{_MASS_RATIOS[1]:g}")
     return q
 
 

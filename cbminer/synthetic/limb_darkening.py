@@ -15,7 +15,7 @@ LimbDarkeningLaw = Literal["linear", "square-root", "logarithmic"]
 # The number by which the compiled kernels know a law.
 LAWS: tuple[LimbDarkeningLaw, ...] = ("linear", "square-root", "logarithmic")
 
-_STEPS = np.linspace(0.0, 1.0, 101)[1:]
+_COSINES = np.linspace(0.0, 1.0, 101)
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class LimbDarkening:
     coefficients: tuple[float, ...] = (0.3,)
 
     def __post_init__(self) -> None:
-        """Refuse laws that are not known, and intensities below zero or rising towards the limb twofold."""
+        """Refuse laws that are not known, and intensities below zero or more than twice that of the middle."""
         _check_law(self.law, len(self.coefficients))
         x, y = self.pair
-        if not np.isfinite([x, y]).all() or _lowest_intensity(self.law, x, y) < -1e-9:
+        if not _is_possible(self.law, x, y):
             msg = (
-                f"limb darkening {self.law} with {list(self.coefficients)}: the coefficients must be finite and "
-                f"leave no negative intensity on the disc"
+                f"limb darkening {self.law} with {list(self.coefficients)}: the coefficients must be finite, and the "
+                f"intensity nowhere on the disc below 0 or above twice that of its middle"
             )
             raise SettingsError(msg)
 
@@ -98,8 +98,8 @@ class LimbDarkeningTable:
             msg = "limb-darkening table: give one x, and one y or none, for each of the increasing temperatures"
             raise SettingsError(msg)
         for teff, x, y in zip(self.teff, self.x, second, strict=True):
-            if not np.isfinite([teff, x, y]).all() or _lowest_intensity(self.law, x, y) < -1e-9:
-                msg = f"limb-darkening table: the entry at {teff:g} K is not finite or gives a negative intensity"
+            if not (np.isfinite(teff) and _is_possible(self.law, x, y)):
+                msg = f"limb-darkening table: the entry at {teff:g} K is not finite or gives an impossible intensity"
                 raise SettingsError(msg)
 
     def at(self, teff: FloatArray) -> FloatArray:
@@ -129,10 +129,13 @@ def _check_law(law: str, n_coefficients: int) -> None:
         raise SettingsError(msg)
 
 
-def _lowest_intensity(law: str, x: float, y: float) -> float:
-    """Lowest intensity on the disc over that at its centre."""
+def _is_possible(law: str, x: float, y: float) -> bool:
+    """Tell whether the intensity stays between 0 and twice that of the middle of the disc."""
+    if not np.isfinite([x, y]).all():
+        return False
     if law == "logarithmic":
-        second = _STEPS * np.log(_STEPS)
+        second = _COSINES * np.log(np.maximum(_COSINES, 1e-300))
     else:
-        second = 1.0 - np.sqrt(_STEPS) if law == "square-root" else np.zeros_like(_STEPS)
-    return float((1.0 - x * (1.0 - _STEPS) - y * second).min())
+        second = 1.0 - np.sqrt(_COSINES) if law == "square-root" else np.zeros_like(_COSINES)
+    intensity = 1.0 - x * (1.0 - _COSINES) - y * second
+    return bool(intensity.min() >= -1e-9 and intensity.max() <= 2.0)

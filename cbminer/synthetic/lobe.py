@@ -13,7 +13,7 @@ import numpy.typing as npt
 from numba import njit
 
 from cbminer.columns import FloatArray
-from cbminer.synthetic.equipotential import gradient, neck_plane, neck_radius, surface_radius
+from cbminer.synthetic.equipotential import bend, gradient, neck_plane, neck_radius, surface_radius
 
 __all__ = [
     "AREA",
@@ -212,10 +212,11 @@ def _fill_cell(cell: FloatArray, back: float, front: float, azimuth: float, span
     if surface.contact:
         opening = math.atan2(neck_radius(surface.plane, cos_a, omega, q), surface.plane)
     height = (math.pi - opening) * (back - front)
-    low, high = math.cos(opening + (math.pi - opening) * back), math.cos(opening + (math.pi - opening) * front)
-    # The middle in area: first moments over a sphere come out exactly.
-    cos_p = 0.5 * (high + low)
-    sin_p = math.sqrt(1.0 - cos_p * cos_p)
+    upper, lower = opening + (math.pi - opening) * back, opening + (math.pi - opening) * front
+    low, high = math.cos(upper), math.cos(lower)
+    # The mean angle by area: where an edge crosses a ring of cells it hides the right part of them on average.
+    polar = (math.sin(upper) - upper * low - math.sin(lower) + lower * high) / (high - low)
+    cos_p, sin_p = math.cos(polar), math.sin(polar)
     ux, uy, uz = cos_p, sin_p * cos_a, sin_p * sin_a
     r = surface_radius(ux, uy, omega, q)
     gx, gy, gz = gradient(r * ux, r * uy, r * uz, q)
@@ -227,18 +228,47 @@ def _fill_cell(cell: FloatArray, back: float, front: float, azimuth: float, span
     rise_p = -r * (gx * px + gy * py + gz * pz) / radial
     rise_a = -r * (gy * ay + gz * az) / radial
     width = span * sin_p
-    cell[PLACE], cell[PLACE + 1], cell[PLACE + 2] = r * ux, r * uy, r * uz
-    cell[NORMAL], cell[NORMAL + 1], cell[NORMAL + 2] = -gx / gravity, -gy / gravity, -gz / gravity
-    cell[AREA] = r * r * (high - low) * span * gravity / abs(radial)
+    _fill_area(cell, 0.5 * (high + low), 0.5 * (high - low), azimuth, span, surface)
     cell[GRAVITY] = gravity
-    cell[EDGE_1] = (rise_p * ux + r * px) * height
-    cell[EDGE_1 + 1] = (rise_p * uy + r * py) * height
-    cell[EDGE_1 + 2] = (rise_p * uz + r * pz) * height
-    cell[EDGE_2] = rise_a * ux * width
-    cell[EDGE_2 + 1] = (rise_a * uy + r * ay) * width
-    cell[EDGE_2 + 2] = (rise_a * uz + r * az) * width
+    edge_1 = (rise_p * ux + r * px) * height, (rise_p * uy + r * py) * height, (rise_p * uz + r * pz) * height
+    edge_2 = rise_a * ux * width, (rise_a * uy + r * ay) * width, (rise_a * uz + r * az) * width
+    # On the sky a cell that bulges lies on average nearer to the middle of the disc than the middle of the cell: by a
+    # 24th of the square of an edge times its curvature across the slope of the surface, by an 8th down the slope.
+    point = (r * ux, r * uy, r * uz)
+    sunk = (bend(point, edge_1, edge_1, q) + bend(point, edge_2, edge_2, q)) / (12.0 * gravity * gravity)
+    for axis in range(3):
+        cell[EDGE_1 + axis], cell[EDGE_2 + axis] = edge_1[axis], edge_2[axis]
+    cell[PLACE], cell[PLACE + 1], cell[PLACE + 2] = point[0] - sunk * gx, point[1] - sunk * gy, point[2] - sunk * gz
     slant = math.sqrt(rise_p * rise_p + r * r) * height + math.sqrt(rise_a * rise_a + r * r) * width
     cell[REACH] = 0.5 * slant
     cell[BEND] = 1.0 / r
     half_size: float = cell[REACH]
     return r + half_size
+
+
+@njit(cache=True)
+def _fill_area(cell: FloatArray, middle: float, half: float, azimuth: float, span: float, surface: Surface) -> None:
+    """Fill in area and mean normal of a cell, the sum of its elements as vectors over the sum of their sizes.
+
+    What a cell shows is its vector of area: with the normal of its middle alone, a star would seem larger from the
+    side than along the line of centres. Gauss's two points serve in the cosine of the polar angle; around the line of
+    centres surfaces are nearly round, so that the arc's mean takes the place of more points.
+    """
+    cos_a, sin_a = math.cos(azimuth), math.sin(azimuth)
+    area, along, across_y, across_z = 0.0, 0.0, 0.0, 0.0
+    for side in (-1.0, 1.0):
+        cos_p = middle + side * half / math.sqrt(3.0)
+        sin_p = math.sqrt(1.0 - cos_p * cos_p)
+        ux, uy, uz = cos_p, sin_p * cos_a, sin_p * sin_a
+        r = surface_radius(ux, uy, surface.omega, surface.q)
+        gx, gy, gz = gradient(r * ux, r * uy, r * uz, surface.q)
+        element = r * r * half * span / abs(gx * ux + gy * uy + gz * uz)
+        area += element * math.sqrt(gx * gx + gy * gy + gz * gz)
+        along -= element * gx
+        across_y -= element * gy
+        across_z -= element * gz
+    arc = math.sin(0.5 * span) / (0.5 * span)
+    cell[AREA] = area
+    cell[NORMAL] = along / area
+    cell[NORMAL + 1] = across_y * arc / area
+    cell[NORMAL + 2] = across_z * arc / area

@@ -32,6 +32,22 @@ class TransmissionCurve:
     wavelength: tuple[float, ...]
     transmission: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse curves through which nothing comes, or that are in another unit."""
+        wavelength, transmission = np.asarray(self.wavelength, float), np.asarray(self.transmission, float)
+        if wavelength.shape != transmission.shape or len(wavelength) < 2 or not (np.diff(wavelength) > 0).all():
+            msg = "transmission curve: give two increasing wavelengths or more, and one transmission for each"
+            raise SettingsError(msg)
+        if not 0.01 <= wavelength[0] <= wavelength[-1] <= 30.0:
+            msg = (
+                f"transmission curve: wavelengths from {wavelength[0]:g} to {wavelength[-1]:g}; they must be in "
+                f"micrometres, between 0.01 and 30"
+            )
+            raise SettingsError(msg)
+        if not ((transmission >= 0).all() and np.isfinite(transmission).all() and transmission.max() > 0):
+            msg = "transmission curve: the transmissions must be finite, none below 0, and one at least above it"
+            raise SettingsError(msg)
+
 
 def _every_ten_nanometres(first: float, transmission: tuple[float, ...]) -> TransmissionCurve:
     wavelength = tuple(round(first + 0.01 * k, 3) for k in range(len(transmission)))
@@ -161,8 +177,9 @@ class Passband:
         Returns
         -------
         Passband
-            The band. Beyond the ends of the table the logarithm of the intensity goes on linearly with that
-            of the temperature, and gravity counts as the nearest one.
+            The band. Stars whose mean temperature is outside of the table are refused; parts of a star that are
+            get an intensity whose logarithm goes on linearly with that of the temperature. Beyond the last
+            gravity that one counts.
 
         Raises
         ------
@@ -174,8 +191,11 @@ class Passband:
         if table.shape != (len(temperatures), len(gravities)) or len(temperatures) < 2:
             msg = f"intensity: shape {table.shape}; it must be (temperatures, gravities) with two temperatures or more"
             raise SettingsError(msg)
-        if not ((np.diff(temperatures) > 0).all() and (np.diff(gravities) > 0).all() and temperatures[0] > 0):
-            msg = "teff and log_g of a table of intensities must increase"
+        finite = np.isfinite(temperatures).all() and np.isfinite(gravities).all()
+        if not (
+            finite and (np.diff(temperatures) > 0).all() and (np.diff(gravities) > 0).all() and temperatures[0] > 0
+        ):
+            msg = "teff and log_g of a table of intensities must be finite and increase, from above 0 K on"
             raise SettingsError(msg)
         if not (np.isfinite(table) & (table > 0)).all():
             row, column = np.argwhere(~(np.isfinite(table) & (table > 0)))[0]
@@ -187,6 +207,11 @@ class Passband:
         even = np.linspace(np.log(temperatures[0]), np.log(temperatures[-1]), 601)
         columns = [np.interp(even, np.log(temperatures), np.log(column)) for column in table.T]
         return cls(name, even, gravities, np.stack(columns, axis=1), limb_darkening or LimbDarkening())
+
+    @property
+    def teff_range(self) -> tuple[float, float]:
+        """Lowest and highest temperature of the table in K."""
+        return float(np.exp(self.log_teff[0])), float(np.exp(self.log_teff[-1]))
 
     def darkened_by(self, limb_darkening: LimbDarkening | LimbDarkeningTable) -> Self:
         """Make the same band with another limb darkening.
@@ -217,5 +242,13 @@ def standard_passband(name: Literal["V", "I"]) -> Passband:
     Passband
         The band, with the response of Bessell (1990) and a coefficient of 0.30 in both bands, that of the
         published comparison curves.
+
+    Raises
+    ------
+    SettingsError
+        If it is another one.
     """
+    if name not in BESSELL:
+        msg = f"passband: there is no standard one called {name!r}; give {' or '.join(BESSELL)}"
+        raise SettingsError(msg)
     return Passband.blackbody_through(name, BESSELL[name])

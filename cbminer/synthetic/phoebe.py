@@ -11,6 +11,7 @@ from cbminer.columns import FloatArray
 from cbminer.errors import SettingsError
 from cbminer.synthetic.geometry import lagrange_points, lobe_radius, potential_in_frame_2, volume_radius
 from cbminer.synthetic.limb_darkening import LimbDarkening, LimbDarkeningTable
+from cbminer.synthetic.passbands import Passband
 from cbminer.synthetic.phoebe_bundle import STARS, Bench, Darkening, Outcome, Recipe, Task
 from cbminer.synthetic.phoebe_passbands import (
     ABUNDANCE_RANGE,
@@ -24,9 +25,10 @@ from cbminer.synthetic.phoebe_passbands import (
     phoebe_intensities,
 )
 from cbminer.synthetic.phoebe_workers import run_apart
+from cbminer.synthetic.roche import half_temperatures
 from cbminer.synthetic.systems import BinarySystems
 
-__all__ = ["PhoebeCurves", "PhoebeFailure", "phoebe_intensities", "phoebe_light_curves"]
+__all__ = ["PhoebeCurves", "PhoebeFailure", "phoebe_intensities", "phoebe_light_curves", "phoebe_passband"]
 
 _Law = LimbDarkening | LimbDarkeningTable
 
@@ -35,6 +37,8 @@ _DEFAULT_LAW = LimbDarkening()
 # PHOEBE refuses a star that fills its lobe to the last digit, and a contact surface that touches L2.
 _LARGEST_FILLING = 1.0 - 1e-6
 _LARGEST_FILLOUT = 1.0 - 1e-6
+# Temperatures of a table of intensities: steps of one per cent.
+_TABLE_SIZE = 270
 _DIED = "the process that computed it died, and died again on this system alone"
 
 
@@ -99,8 +103,8 @@ def phoebe_light_curves(
     Parameters
     ----------
     systems : BinarySystems
-        The n binaries. PHOEBE wants a temperature of each half of a contact envelope: `teff_2` may be NaN
-        only where the halves are equal, at a mass ratio of 1.
+        The n binaries. Of one law of temperature over a common envelope PHOEBE is given the means over both
+        halves, which is the same.
     phases : array_like
         Phases, 0 where star 1 is eclipsed; any real numbers in any order, shape (k,).
     bands : sequence of {"I", "V"}, optional
@@ -180,6 +184,42 @@ def phoebe_light_curves(
     return _curves(recipe, outcomes, place=np.searchsorted(recipe.phases, at))
 
 
+def phoebe_passband(
+    band: str,
+    *,
+    atmosphere: Atmosphere = "kurucz",
+    abundance: float = 0.0,
+    limb_darkening: _Law | None = None,
+) -> Passband:
+    """Make a passband of our own engine of the normal intensities that PHOEBE knows.
+
+    Parameters
+    ----------
+    band : {"I", "V"}
+        Cousins I or Johnson V.
+    atmosphere : {"blackbody", "kurucz"}, optional
+        What the stars shine like.
+    abundance : float, optional
+        [M/H] of Kurucz atmospheres.
+    limb_darkening : LimbDarkening or LimbDarkeningTable, optional
+        Limb darkening, linear with 0.3 by default.
+
+    Returns
+    -------
+    Passband
+        Intensities at 3,500 to 50,000 K and log g of 2 to 5.
+
+    Raises
+    ------
+    SettingsError
+        If PHOEBE is missing or an argument is out of its range.
+    """
+    teff = np.geomspace(*TEFF_RANGE["kurucz"], _TABLE_SIZE)
+    log_g = np.arange(2.0, 5.01, 0.25)
+    intensity = phoebe_intensities(band, teff[:, np.newaxis], log_g, atmosphere=atmosphere, abundance=abundance)
+    return Passband.tabulated(band, teff=teff, log_g=log_g, intensity=intensity, limb_darkening=limb_darkening)
+
+
 @lru_cache(maxsize=1)
 def _bench(recipe: Recipe) -> Bench:
     return Bench(recipe)
@@ -209,15 +249,13 @@ def _curves(recipe: Recipe, outcomes: list[Outcome | None], *, place: npt.NDArra
 def _teff_of_stars(systems: BinarySystems, atmosphere: Atmosphere) -> FloatArray:
     """Mean temperatures of both stars, shape (2, n)."""
     one_law = np.isnan(systems.teff_2)
-    equal = (systems.mass_ratio == 1.0) & (systems.gravity_darkening_1 == systems.gravity_darkening_2)
-    if (one_law & ~equal).any():
-        k = int(np.argmax(one_law & ~equal))
-        msg = (
-            f"teff_2: none for system {k}, of mass ratio {systems.mass_ratio[k]:g}; PHOEBE wants a temperature of "
-            f"each half of a contact envelope, which are the same only for a mass ratio of 1: give teff_2"
-        )
+    unequal = one_law & (systems.gravity_darkening_1 != systems.gravity_darkening_2)
+    if unequal.any():
+        k = int(np.argmax(unequal))
+        msg = f"teff_2: none for system {k}, whose stars differ in gravity darkening; PHOEBE wants one then: give it"
         raise SettingsError(msg)
-    teff = np.stack([systems.teff_1, np.where(one_law, systems.teff_1, systems.teff_2)])
+    # PHOEBE scales each half of an envelope to its own mean: with those of the one law, both follow it.
+    teff = half_temperatures(systems).T
     lowest, highest = TEFF_RANGE[atmosphere]
     outside = (teff < lowest) | (teff > highest)
     if outside.any():

@@ -1,6 +1,7 @@
 """PHOEBE, loaded without network and without noise, and the passbands in which it computes light curves."""
 
 import importlib
+import importlib.util
 import logging
 import os
 import sys
@@ -31,6 +32,7 @@ __all__ = [
     "install_passband",
     "load_phoebe",
     "phoebe_intensities",
+    "phoebe_is_installed",
     "quietly",
 ]
 
@@ -65,6 +67,17 @@ _LOGGERS = (
     *("ECLIPSE", "FEATURE", "FEATURES", "HORIZON_ANALYTIC", "IO", "MESH", "MESH_WD", "PARAMETERS", "PASSBANDS"),
     *("PHOEBE", "ROCHE", "SOLVER", "UNIVERSE", "UTILS", "phoebe", "phoebe.pool"),
 )
+
+
+def phoebe_is_installed() -> bool:
+    """Tell whether PHOEBE can be imported, without importing it.
+
+    Returns
+    -------
+    bool
+        True if it is there.
+    """
+    return importlib.util.find_spec("phoebe") is not None
 
 
 def load_phoebe() -> Any:

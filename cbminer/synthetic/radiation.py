@@ -11,10 +11,20 @@ from cbminer.columns import FloatArray
 from cbminer.synthetic.lobe import AREA, GRAVITY, NORMAL, PATCH_SIDE, PLACE
 from cbminer.synthetic.reflection import reflected_flux
 
-__all__ = ["CONTACT", "INCLINATION", "MASS_RATIO", "POTENTIAL", "Optics", "emitted_light", "fourth_powers", "heat"]
+__all__ = [
+    "CONTACT",
+    "INCLINATION",
+    "LOG_G",
+    "MASS_RATIO",
+    "POTENTIAL",
+    "Optics",
+    "emitted_light",
+    "fourth_powers",
+    "heat",
+]
 
-# Columns of `BinarySystems.as_columns`; what there is of each star takes two.
-MASS_RATIO, INCLINATION, POTENTIAL, TEFF, GRAVITY_DARKENING, ALBEDO, CONTACT = 0, 1, 2, 4, 6, 8, 10
+# Columns of `BinarySystems.as_columns`, in which what there is of each star takes two, and one more of the engine.
+MASS_RATIO, INCLINATION, POTENTIAL, TEFF, GRAVITY_DARKENING, ALBEDO, CONTACT, LOG_G = 0, 1, 2, 4, 6, 8, 10, 11
 
 
 class Optics(NamedTuple):
@@ -31,24 +41,18 @@ class Optics(NamedTuple):
         Natural logarithms of the normal intensities, shape (bands, m, k).
     laws : `~numpy.ndarray`
         Number of the law of limb darkening of each band.
-    bolometric : `~numpy.ndarray`
-        Bolometric coefficients of limb darkening of both stars, shape (2, 2).
     bolometric_law : int
-        Number of their law.
+        Number of the bolometric law of limb darkening.
     reflection : bool
         Whether stars heat each other.
-    log_g : float
-        Logarithm of the mean gravity of star 1 in cm/s2.
     """
 
     axes: FloatArray
     gravities: FloatArray
     tables: FloatArray
     laws: npt.NDArray[np.int64]
-    bolometric: FloatArray
     bolometric_law: int
     reflection: bool
-    log_g: float
 
 
 @njit(cache=True)
@@ -81,26 +85,29 @@ def fourth_powers(cells_1: FloatArray, cells_2: FloatArray, system: FloatArray) 
 
 @njit(cache=True)
 def heat(
-    cells_1: FloatArray,
-    cells_2: FloatArray,
-    fourth_1: FloatArray,
-    fourth_2: FloatArray,
+    cells: tuple[FloatArray, FloatArray],
+    fourth: tuple[FloatArray, FloatArray],
     system: FloatArray,
-    optics: Optics,
+    darkening: FloatArray,
+    law: int,
 ) -> None:
     """Raise the fourth powers of the temperatures by the light of the companion that is sent back.
 
     Parameters
     ----------
-    cells_1, cells_2 : `~numpy.ndarray`
+    cells : tuple of `~numpy.ndarray`
         Tables of cells of the two stars.
-    fourth_1, fourth_2 : `~numpy.ndarray`
+    fourth : tuple of `~numpy.ndarray`
         Fourth powers of the temperatures, changed in place.
     system : `~numpy.ndarray`
         Row of `BinarySystems.as_columns`.
-    optics : Optics
-        Bolometric limb darkening.
+    darkening : `~numpy.ndarray`
+        Bolometric coefficients of limb darkening of both stars, shape (2, 2).
+    law : int
+        Number of their law.
     """
+    cells_1, cells_2 = cells
+    fourth_1, fourth_2 = fourth
     members = PATCH_SIDE * PATCH_SIDE
     n_1, n_2 = len(cells_1) // members, len(cells_2) // members
     patches = np.empty((n_1 + n_2, 7))
@@ -116,7 +123,7 @@ def heat(
         n_1,
         emitted,
         system[ALBEDO : ALBEDO + 2],
-        (optics.bolometric, optics.bolometric_law),
+        (darkening, law),
         system[POTENTIAL],
         system[MASS_RATIO],
         system[CONTACT] > 0.5,
@@ -148,7 +155,7 @@ def _merge(patch: FloatArray, cells: FloatArray, fourth: FloatArray) -> float:
 
 
 @njit(cache=True)
-def emitted_light(cells: FloatArray, fourth: FloatArray, reference: float, optics: Optics) -> FloatArray:
+def emitted_light(cells: FloatArray, fourth: FloatArray, gravity: tuple[float, float], optics: Optics) -> FloatArray:
     """Light that cells send along their normals.
 
     Parameters
@@ -157,8 +164,8 @@ def emitted_light(cells: FloatArray, fourth: FloatArray, reference: float, optic
         Table of cells.
     fourth : `~numpy.ndarray`
         Fourth powers of their temperatures.
-    reference : float
-        Gradient of the potential to which `optics.log_g` belongs.
+    gravity : tuple of float
+        A gradient of the potential, and the logarithm of the gravity in cm/s2 that it stands for.
     optics : Optics
         Tables of intensity.
 
@@ -170,7 +177,7 @@ def emitted_light(cells: FloatArray, fourth: FloatArray, reference: float, optic
     result = np.empty((len(cells), len(optics.axes)))
     for row in range(len(cells)):
         log_teff = 0.25 * math.log(fourth[row])
-        local = optics.log_g + math.log10(cells[row, GRAVITY] / reference)
+        local = gravity[1] + math.log10(cells[row, GRAVITY] / gravity[0])
         for band in range(len(optics.axes)):
             axis, table = optics.axes[band], optics.tables[band]
             position = (log_teff - axis[0]) / axis[1]

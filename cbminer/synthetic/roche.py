@@ -22,7 +22,7 @@ from cbminer.columns import FloatArray
 from cbminer.errors import SettingsError
 from cbminer.synthetic.eclipse import visible_share
 from cbminer.synthetic.equipotential import surface_radius
-from cbminer.synthetic.limb_darkening import LAWS, LimbDarkening
+from cbminer.synthetic.limb_darkening import LAWS, LimbDarkening, LimbDarkeningTable
 from cbminer.synthetic.lobe import (
     AREA,
     BEND,
@@ -43,6 +43,7 @@ from cbminer.synthetic.passbands import Passband, standard_passband
 from cbminer.synthetic.radiation import (
     CONTACT,
     INCLINATION,
+    LOG_G,
     MASS_RATIO,
     POTENTIAL,
     Optics,
@@ -53,11 +54,16 @@ from cbminer.synthetic.radiation import (
 from cbminer.synthetic.reflection import law_of
 from cbminer.synthetic.systems import BinarySystems
 
-__all__ = ["RocheEngine"]
+__all__ = ["RocheEngine", "half_temperatures"]
 
 _FEWEST_BANDS, _MOST_BANDS = 6, 240
 # Systems that a thread takes at a time.
 _CHUNK = 16
+# Reach of a cell over the polar radius of the star in front above which it is looked at in parts, and their number
+# along an edge at most: stars down to a hundredth of their companion are followed.
+_LARGEST_CELL = 0.3
+_MOST_PARTS = 32
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +74,32 @@ class RocheEngine:
     ----------
     passbands : sequence of Passband
         Bands, I and V with black bodies by default.
-    bolometric_limb_darkening : LimbDarkening
+    bolometric_limb_darkening : LimbDarkening or LimbDarkeningTable
         Limb darkening of the light that stars throw on each other.
     reflection : bool
         Whether stars heat each other.
     n_bands : int
         Bands of cells from the back of a star to its front, a multiple of 3 from 6 to 240. The errors of a
-        curve fall with its square: about 0.5 mmag for 36 bands, which make some 1,600 cells a star.
-    log_g : float
-        Logarithm of the mean gravity of star 1 in cm/s2: matters where a passband depends on gravity.
+        curve fall with its square: see the notes.
+    log_g : array_like
+        Logarithm of the mean gravity of star 1 in cm/s2, one number or one for each system: matters where a
+        passband depends on gravity.
     threads : int
         Threads that share the systems; as many as processors by default. They do not change the result.
+
+    Notes
+    -----
+    The error of a curve falls with the square of the number of bands. Against a mesh of 120 bands, the root mean
+    square is about 0.3 mmag with 36 bands (0.6 at most for the pairs of the tests) and 0.6 mmag with 24 (1.2); minima
+    are off by three times that. Eclipses by a companion of less than a tenth of the radius of its star are right to
+    some 5 per cent of their depth.
     """
 
     passbands: Sequence[Passband] = (standard_passband("I"), standard_passband("V"))
-    bolometric_limb_darkening: LimbDarkening = field(default_factory=LimbDarkening)
+    bolometric_limb_darkening: LimbDarkening | LimbDarkeningTable = field(default_factory=LimbDarkening)
     reflection: bool = True
     n_bands: int = 36
-    log_g: float = 4.0
+    log_g: npt.ArrayLike = 4.0
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
 
     def __post_init__(self) -> None:
@@ -97,6 +111,9 @@ class RocheEngine:
             msg = (
                 f"n_bands: {self.n_bands}; it must be a multiple of {PATCH_SIDE} from {_FEWEST_BANDS} to {_MOST_BANDS}"
             )
+            raise SettingsError(msg)
+        if not np.isfinite(np.asarray(self.log_g, dtype=float)).all():
+            msg = "log_g: it must be finite"
             raise SettingsError(msg)
         if self.threads < 1:
             msg = f"threads: {self.threads}; it must be 1 or more"
@@ -134,26 +151,45 @@ class RocheEngine:
         Raises
         ------
         SettingsError
-            If a phase is not finite or a third light out of range.
+            If a phase is not finite, a third light out of range, or a star hotter or cooler than the table of a
+            passband.
         """
         folded = _folded(phases)
         distinct, place = np.unique(np.append(folded, 0.25), return_inverse=True)
         blend = _checked_third_light(third_light, len(systems), len(self.passbands))
+        self._check_temperatures(systems)
         flux = self._fluxes(systems, distinct)
         quadrature = flux[:, :, place[-1], np.newaxis]
         blended = blend[:, :, np.newaxis]
         total = flux[:, :, place[:-1]] + quadrature * blended / (1.0 - blended)
         return np.asarray(total * (1.0 - blended) / quadrature if normalised else total)
 
+    def _check_temperatures(self, systems: BinarySystems) -> None:
+        for number, teff in ((1, systems.teff_1), (2, _second_teff(systems))):
+            for band in self.passbands:
+                lowest, highest = band.teff_range
+                outside = (teff < lowest * (1.0 - _ROUNDING)) | (teff > highest * (1.0 + _ROUNDING))
+                if outside.any():
+                    k = int(np.argmax(outside))
+                    msg = (
+                        f"teff_{number}: {teff[k]:g} K for system {k}; the table of passband {band.name} goes from "
+                        f"{lowest:g} to {highest:g} K"
+                    )
+                    raise SettingsError(msg)
+
     def _fluxes(self, systems: BinarySystems, phases: FloatArray) -> FloatArray:
         """Compute the fluxes of the two stars alone at phases between 0 and a half."""
         flux = np.empty((len(systems), len(self.passbands), len(phases)))
-        columns, darkening, optics = systems.as_columns(), self._darkening(systems), self._optics()
+        columns = np.column_stack([systems.as_columns(), _per_system("log_g", self.log_g, len(systems))])
+        darkening, optics = self._darkening(systems), self._optics()
 
         def fill(part: slice) -> None:
-            _fill_light_curves(flux[part], columns[part], phases, darkening[part], self.n_bands // PATCH_SIDE, optics)
+            _fill_light_curves(
+                flux[part], columns[part], phases, darkening[part], int(self.n_bands) // PATCH_SIDE, optics
+            )
 
-        parts = [slice(start, start + _CHUNK) for start in range(0, len(systems), _CHUNK)]
+        size = min(_CHUNK, -(-len(systems) // (4 * self.threads)))
+        parts = [slice(start, start + size) for start in range(0, len(systems), size)]
         if self.threads == 1 or len(parts) == 1:
             for part in parts:
                 fill(part)
@@ -175,17 +211,13 @@ class RocheEngine:
             gravities[k, : shape[1]] = band.log_g
             tables[k, : shape[0], : shape[1]] = band.log_intensity
         laws = np.array([LAWS.index(band.limb_darkening.law) for band in self.passbands])
-        bolometric = self.bolometric_limb_darkening
-        pairs = np.array([bolometric.pair, bolometric.pair])
-        return Optics(
-            axes, gravities, tables, laws, pairs, LAWS.index(bolometric.law), self.reflection, float(self.log_g)
-        )
+        return Optics(axes, gravities, tables, laws, LAWS.index(self.bolometric_limb_darkening.law), self.reflection)
 
     def _darkening(self, systems: BinarySystems) -> FloatArray:
-        """Look up the coefficients of limb darkening, shape (n, bands, 2 stars, 2)."""
-        second = np.where(np.isnan(systems.teff_2), systems.teff_1, systems.teff_2)
-        teffs = np.stack([systems.teff_1, second], axis=-1)
-        return np.stack([band.limb_darkening.at(teffs) for band in self.passbands], axis=1)
+        """Look up the coefficients of limb darkening, bolometric ones last, shape (n, bands + 1, 2 stars, 2)."""
+        teffs = np.stack([systems.teff_1, _second_teff(systems)], axis=-1)
+        laws = [*(band.limb_darkening for band in self.passbands), self.bolometric_limb_darkening]
+        return np.stack([law.at(teffs) for law in laws], axis=1)
 
 
 def _folded(phases: npt.ArrayLike) -> FloatArray:
@@ -197,15 +229,72 @@ def _folded(phases: npt.ArrayLike) -> FloatArray:
     return np.asarray(np.round(np.abs(given - np.round(given)), 12))
 
 
+def _second_teff(systems: BinarySystems) -> FloatArray:
+    """Temperatures of star 2; with one law over the envelope, those of star 1."""
+    return np.where(np.isnan(systems.teff_2), systems.teff_1, systems.teff_2)
+
+
+def _per_system(name: str, given: npt.ArrayLike, n_systems: int) -> FloatArray:
+    number = np.asarray(given, dtype=float)
+    if number.shape not in {(), (n_systems,)}:
+        msg = f"{name}: shape {number.shape}; give one number, or one for each of the {n_systems} systems"
+        raise SettingsError(msg)
+    return np.broadcast_to(number, (n_systems,))
+
+
 def _checked_third_light(third_light: npt.ArrayLike, n_systems: int, n_bands: int) -> FloatArray:
     blend = np.asarray(third_light, dtype=float)
-    if blend.ndim == 1:
+    if blend.shape == (n_systems,):
         blend = blend[:, np.newaxis]
+    if blend.ndim not in {0, 2} or any(
+        have not in {1, want} for have, want in zip(blend.shape, (n_systems, n_bands), strict=False)
+    ):
+        msg = (
+            f"third_light: shape {blend.shape}; give one number, one for each of the {n_systems} systems, or one for "
+            f"each system and each of the {n_bands} bands"
+        )
+        raise SettingsError(msg)
     if not ((blend >= 0.0) & (blend < 1.0)).all():
         wrong = blend[~((blend >= 0.0) & (blend < 1.0))].flat[0]
         msg = f"third_light: {wrong:g}; it must be 0 or more and below 1"
         raise SettingsError(msg)
     return np.broadcast_to(blend, (n_systems, n_bands))
+
+
+def half_temperatures(systems: BinarySystems, *, n_bands: int = 60) -> FloatArray:
+    """Mean effective temperatures of both stars, also where there is one law over a common envelope.
+
+    Parameters
+    ----------
+    systems : BinarySystems
+        The n binaries.
+    n_bands : int, optional
+        Resolution, as in `RocheEngine`.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        In K, weighted by area, shape (n, 2). Given to the same systems, they make the same surface.
+    """
+    result = np.stack([systems.teff_1, systems.teff_2], axis=-1)
+    one_law = np.isnan(systems.teff_2)
+    if one_law.any():
+        result[one_law] = _half_temperatures(systems[one_law].as_columns(), n_bands // PATCH_SIDE)
+    return result
+
+
+@njit(nogil=True, cache=True)
+def _half_temperatures(systems: FloatArray, n_belts: int) -> FloatArray:
+    result = np.empty((len(systems), 2))
+    for k in range(len(systems)):
+        system = systems[k]
+        contact = system[CONTACT] > 0.5
+        cells_1, _ = _mesh(n_belts, make_surface(system[POTENTIAL], system[MASS_RATIO], contact, False))
+        cells_2, _ = _mesh(n_belts, make_surface(system[POTENTIAL + 1], system[MASS_RATIO], contact, True))
+        fourth_1, fourth_2 = fourth_powers(cells_1, cells_2, system)
+        result[k, 0] = ((fourth_1 * cells_1[:, AREA]).sum() / cells_1[:, AREA].sum()) ** 0.25
+        result[k, 1] = ((fourth_2 * cells_2[:, AREA]).sum() / cells_2[:, AREA].sum()) ** 0.25
+    return result
 
 
 class _Obstacle(NamedTuple):
@@ -245,9 +334,9 @@ def _fill_light_curves(
         fourth_1, fourth_2 = fourth_powers(cells_1, cells_2, system)
         reference = (cells_1[:, AREA] * cells_1[:, GRAVITY]).sum() / cells_1[:, AREA].sum()
         if optics.reflection:
-            heat(cells_1, cells_2, fourth_1, fourth_2, system, optics)
-        light_1 = emitted_light(cells_1, fourth_1, reference, optics)
-        light_2 = emitted_light(cells_2, fourth_2, reference, optics)
+            heat((cells_1, cells_2), (fourth_1, fourth_2), system, darkening[k, -1], optics.bolometric_law)
+        light_1 = emitted_light(cells_1, fourth_1, (reference, system[LOG_G]), optics)
+        light_2 = emitted_light(cells_2, fourth_2, (reference, system[LOG_G]), optics)
         pole_1 = surface_radius(0.0, 0.0, surface_1.omega, surface_1.q)
         pole_2 = surface_radius(0.0, 0.0, surface_2.omega, surface_2.q)
         star_1 = _Obstacle(0.0, system[POTENTIAL], pole_1, reach_1)
@@ -317,6 +406,31 @@ def _mean_cosine(cell: FloatArray, sy: float, sz: float, mu: float, view: _View)
 
 
 @njit(cache=True)
+def _share_past(
+    cell: FloatArray, place: tuple[float, float, float], mirror: tuple[float, float], other: _Obstacle, view: _View
+) -> float:
+    """Share of a cell that is seen past another star; in parts where the star is not much larger than the cell."""
+    sight = (view.nx, view.ny, view.nz)
+    parts: int = min(math.ceil(cell[REACH] / (_LARGEST_CELL * other.pole)), _MOST_PARTS)
+    total = 0.0
+    for i in range(parts):
+        for k in range(parts):
+            u, v = (i + 0.5) / parts - 0.5, (k + 0.5) / parts - 0.5
+            x = place[0] + u * cell[EDGE_1] + v * cell[EDGE_2]
+            y = place[1] + mirror[0] * (u * cell[EDGE_1 + 1] + v * cell[EDGE_2 + 1])
+            z = place[2] + mirror[1] * (u * cell[EDGE_1 + 2] + v * cell[EDGE_2 + 2])
+            ahead = (other.x - x) * view.nx - y * view.ny - z * view.nz
+            miss = (other.x - x) ** 2 + y * y + z * z - ahead * ahead
+            far = (other.reach + cell[REACH] / parts) ** 2
+            if ahead <= 0.0 or miss >= far:
+                total += 1.0
+                continue
+            stretch = (ahead, math.sqrt(far - miss))
+            total += visible_share(cell, (x, y, z), mirror, sight, stretch, other.omega, view.q, 1.0 / parts)
+    return total / (parts * parts)
+
+
+@njit(cache=True)
 def _seen_share(cell: FloatArray, sy: float, sz: float, own: _Obstacle, other: _Obstacle, view: _View) -> float:
     """Share of a cell that is seen past the other star and, in a contact binary, past the star's own bulge."""
     x, y, z = cell[PLACE], sy * cell[PLACE + 1], sz * cell[PLACE + 2]
@@ -331,12 +445,11 @@ def _seen_share(cell: FloatArray, sy: float, sz: float, own: _Obstacle, other: _
             return 0.0
         far = (other.reach + cell[REACH]) ** 2
         if miss < far:
-            half = math.sqrt(far - miss)
-            share = visible_share(cell, (x, y, z), (sy, sz), sight, (ahead, half), other.omega, view.q)
+            share = _share_past(cell, (x, y, z), (sy, sz), other, view)
     if view.contact and share > 0.0:
         own_ahead = (own.x - x) * view.nx - across
         if own_ahead > 0.0:
             # The cell is as far from the closest approach as what lies beyond can be.
             stretch = (own_ahead, own_ahead)
-            share = min(share, visible_share(cell, (x, y, z), (sy, sz), sight, stretch, own.omega, view.q))
+            share = min(share, visible_share(cell, (x, y, z), (sy, sz), sight, stretch, own.omega, view.q, 1.0))
     return share

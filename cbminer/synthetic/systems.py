@@ -1,7 +1,7 @@
 """Binary systems as the light-curve engines take them: a batch of parameters, checked once."""
 
-from dataclasses import dataclass, fields
-from typing import Any, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ __all__ = ["BinarySystems"]
 
 # Potentials this close to a critical one, relatively, count as equal to it.
 _SLACK = 1e-9
+# Companions less massive than this make no Roche lobe to speak of, and smaller stars cannot be seen.
+_MASS_RATIOS = (1e-3, 1e3)
+_SMALLEST_FILLING = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +34,7 @@ class BinarySystems:
     Attributes
     ----------
     mass_ratio : `~numpy.ndarray`
-        Mass of star 2 over that of star 1, shape (n,), any positive number.
+        Mass of star 2 over that of star 1, shape (n,), 0.001 to 1000.
     inclination : `~numpy.ndarray`
         Inclination in degrees, 0 to 90.
     potential_1, potential_2 : `~numpy.ndarray`
@@ -59,15 +62,10 @@ class BinarySystems:
 
     def __post_init__(self) -> None:
         """Bring all parameters to one length and refuse those without physical sense."""
-        given = {field.name: np.asarray(getattr(self, field.name), dtype=float) for field in fields(self)}
-        try:
-            arrays = np.broadcast_arrays(*given.values())
-        except ValueError:
-            shapes = ", ".join(f"{name} {array.shape}" for name, array in given.items() if array.ndim)
-            msg = f"the parameters of the systems have different lengths: {shapes}"
-            raise SettingsError(msg) from None
-        for name, array in zip(given, arrays, strict=True):
-            object.__setattr__(self, name, np.atleast_1d(np.ascontiguousarray(array)))
+        names = [field.name for field in fields(self)]
+        arrays = _same_length(**{name: getattr(self, name) for name in names})
+        for name, array in zip(names, arrays, strict=True):
+            object.__setattr__(self, name, np.ascontiguousarray(np.atleast_1d(array)))
         self._check()
 
     @classmethod
@@ -87,7 +85,7 @@ class BinarySystems:
         Parameters
         ----------
         mass_ratio : array_like
-            Mass of star 2 over that of star 1, above 0.
+            Mass of star 2 over that of star 1, 0.001 to 1000.
         inclination : array_like
             Inclination in degrees, 0 to 90.
         fillout_factor : array_like
@@ -109,14 +107,19 @@ class BinarySystems:
         SettingsError
             If a parameter is out of its range.
         """
-        potential = potential_of_fillout(fillout_factor, mass_ratio)
+        q, fillout, first, second = _same_length(
+            mass_ratio=mass_ratio, fillout_factor=fillout_factor, teff_1=teff_1, teff_2=teff_2
+        )
+        potential = potential_of_fillout(fillout, q)
+        # Two lobes that only touch are two surfaces: each has its own mean temperature.
+        touching = np.isnan(second) & ~(potential < lagrange_points(q).potential_1 * (1.0 - _SLACK))
         return cls(
-            mass_ratio=np.asarray(mass_ratio, dtype=float),
+            mass_ratio=q,
             inclination=np.asarray(inclination, dtype=float),
             potential_1=potential,
             potential_2=potential,
-            teff_1=np.asarray(teff_1, dtype=float),
-            teff_2=np.asarray(teff_2, dtype=float),
+            teff_1=first,
+            teff_2=np.where(touching, first, second),
             gravity_darkening_1=np.asarray(gravity_darkening, dtype=float),
             gravity_darkening_2=np.asarray(gravity_darkening, dtype=float),
             albedo_1=np.asarray(albedo, dtype=float),
@@ -141,12 +144,12 @@ class BinarySystems:
         Parameters
         ----------
         mass_ratio : array_like
-            Mass of star 2 over that of star 1, above 0.
+            Mass of star 2 over that of star 1, 0.001 to 1000.
         inclination : array_like
             Inclination in degrees, 0 to 90.
         lobe_filling_1, lobe_filling_2 : array_like
-            Radius of each star over that of its Roche lobe, both of equal volume, above 0 and up to 1; a star
-            with 1 fills its lobe.
+            Radius of each star over that of its Roche lobe, both of equal volume, 0.0001 to 1; a star with 1
+            fills its lobe.
         teff_1, teff_2 : array_like
             Mean effective temperatures in K.
         gravity_darkening, albedo : array_like, optional
@@ -162,15 +165,17 @@ class BinarySystems:
         SettingsError
             If a parameter is out of its range.
         """
-        q = np.asarray(mass_ratio, dtype=float)
-        for name, filling in (("lobe_filling_1", lobe_filling_1), ("lobe_filling_2", lobe_filling_2)):
-            _check(name, filling, lowest=0.0, highest=1.0, open_end=True)
-        _check("mass_ratio", q, lowest=0.0, highest=np.inf, open_end=True)
-        own_2 = potential_of_lobe_filling(lobe_filling_2, 1.0 / q)
+        q, filling_1, filling_2 = _same_length(
+            mass_ratio=mass_ratio, lobe_filling_1=lobe_filling_1, lobe_filling_2=lobe_filling_2
+        )
+        for name, filling in (("lobe_filling_1", filling_1), ("lobe_filling_2", filling_2)):
+            _check(name, filling, lowest=_SMALLEST_FILLING, highest=1.0)
+        _check("mass_ratio", q, lowest=_MASS_RATIOS[0], highest=_MASS_RATIOS[1])
+        own_2 = potential_of_lobe_filling(filling_2, 1.0 / q)
         return cls(
             mass_ratio=q,
             inclination=np.asarray(inclination, dtype=float),
-            potential_1=potential_of_lobe_filling(lobe_filling_1, q),
+            potential_1=potential_of_lobe_filling(filling_1, q),
             potential_2=potential_in_frame_1(own_2, q),
             teff_1=np.asarray(teff_1, dtype=float),
             teff_2=np.asarray(teff_2, dtype=float),
@@ -183,16 +188,40 @@ class BinarySystems:
     def __len__(self) -> int:
         return len(self.mass_ratio)
 
-    def __getitem__(self, chosen: int | slice | npt.NDArray[Any]) -> Self:
+    def __getitem__(self, chosen: SupportsIndex | slice | npt.NDArray[Any]) -> Self:
         """Systems at some places; one place makes a batch of one."""
-        place = slice(chosen, None if chosen == -1 else chosen + 1) if isinstance(chosen, int) else chosen
+        place: Any = chosen
+        if isinstance(chosen, SupportsIndex) and not isinstance(chosen, np.ndarray):
+            # An index beyond the end must end a loop over the systems.
+            place = [range(len(self))[chosen]]
         return type(self)(**{field.name: getattr(self, field.name)[place] for field in fields(self)})
+
+    def at_inclination(self, inclination: npt.ArrayLike) -> Self:
+        """See the same systems from elsewhere.
+
+        Parameters
+        ----------
+        inclination : array_like
+            Inclination in degrees, 0 to 90.
+
+        Returns
+        -------
+        BinarySystems
+            The systems.
+
+        Raises
+        ------
+        SettingsError
+            If an inclination is out of its range.
+        """
+        return replace(self, inclination=np.asarray(inclination, dtype=float))
 
     @property
     def is_contact(self) -> npt.NDArray[np.bool_]:
         """Whether both stars share one surface, shape (n,)."""
         inner = lagrange_points(self.mass_ratio).potential_1
-        return np.asarray((self.potential_1 == self.potential_2) & (self.potential_1 < inner * (1.0 - _SLACK)))
+        equal = np.abs(self.potential_1 - self.potential_2) <= _SLACK * inner
+        return np.asarray(equal & (self.potential_1 < inner * (1.0 - _SLACK)))
 
     def as_columns(self) -> FloatArray:
         """All parameters in the order of the attributes, then whether the system is in contact.
@@ -205,7 +234,7 @@ class BinarySystems:
         return np.stack([*(getattr(self, field.name) for field in fields(self)), self.is_contact], axis=1)
 
     def _check(self) -> None:
-        _check("mass_ratio", self.mass_ratio, lowest=0.0, highest=np.inf, open_end=True)
+        _check("mass_ratio", self.mass_ratio, lowest=_MASS_RATIOS[0], highest=_MASS_RATIOS[1])
         _check("inclination", self.inclination, lowest=0.0, highest=90.0)
         known = np.where(np.isnan(self.teff_2) & self.is_contact, self.teff_1, self.teff_2)
         for name, teff in (("teff_1", self.teff_1), ("teff_2", known)):
@@ -217,11 +246,15 @@ class BinarySystems:
         for name in ("potential_1", "potential_2"):
             potential = getattr(self, name)
             lowest = np.where(detached, points.potential_1, points.potential_2) * (1.0 - _SLACK)
-            # A millionth of the separation is no star any more.
+            # Beyond this a star is a point.
             outside = ~((potential >= lowest) & (potential <= 1e6 * (1.0 + self.mass_ratio)))
             if outside.any():
                 k = int(np.argmax(outside))
-                what = "of a detached star, which ends within L1's surface" if detached[k] else "within L2's surface"
+                what = (
+                    "of L1, within whose surface a star ends unless both have one potential"
+                    if detached[k]
+                    else "of L2, within whose surface a contact binary ends"
+                )
                 msg = (
                     f"{name}: {potential[k]:g} for system {k}; it must lie between {lowest[k]:.6g} {what}, "
                     f"and {1e6 * (1.0 + self.mass_ratio[k]):.6g}"
@@ -229,12 +262,24 @@ class BinarySystems:
                 raise SettingsError(msg)
 
 
-def _check(name: str, given: npt.ArrayLike, *, lowest: float, highest: float, open_end: bool = False) -> None:
+def _same_length(**given: npt.ArrayLike) -> list[FloatArray]:
+    """Bring parameters to one length, numbers to that of the arrays."""
+    arrays = {name: np.asarray(value, dtype=float) for name, value in given.items()}
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items() if array.ndim)
+    if any(array.ndim > 1 for array in arrays.values()):
+        msg = f"the parameters of the systems must be numbers or one-dimensional arrays: {shapes}"
+        raise SettingsError(msg)
+    try:
+        return [np.asarray(array) for array in np.broadcast_arrays(*arrays.values())]
+    except ValueError:
+        msg = f"the parameters of the systems have different lengths: {shapes}"
+        raise SettingsError(msg) from None
+
+
+def _check(name: str, given: npt.ArrayLike, *, lowest: float, highest: float) -> None:
     """Refuse numbers out of a range, NaN among them."""
     number = np.asarray(given, dtype=float)
-    inside = (number <= highest) & ((number > lowest) if open_end else (number >= lowest)) & np.isfinite(number)
+    inside = (number >= lowest) & (number <= highest)
     if not inside.all():
-        start = "above" if open_end else "from"
-        end = "" if np.isinf(highest) else f" and up to {highest:g}" if open_end else f" to {highest:g}"
-        msg = f"{name}: {number[~inside].flat[0]:g}; it must be a finite number {start} {lowest:g}{end}"
+        msg = f"{name}: {number[~inside].flat[0]:g}; it must be a finite number from {lowest:g} to {highest:g}"
         raise SettingsError(msg)
