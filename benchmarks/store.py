@@ -38,19 +38,32 @@ from cbminer.survey.store import LightCurveStore
 from cbminer.survey.store_writer import SourceFile, StoreWriter
 from cbminer.survey.tarball import CurveMember, read_tarball
 from cbminer.synthetic.cadence import observe, observing_times
-from cbminer.synthetic.shapes import contact_shape
+from cbminer.synthetic.shapes import RocheShape, roche_shapes
+from cbminer.synthetic.systems import BinarySystems
 
 SEED = 20261124
 CHUNK = 1000
 SEASONS = 12
 BULK = "phot.tar.gz"
+N_SHAPES = 500
 
 
-def light_curve(rng: np.random.Generator, n_points: int) -> bytes:
+def contact_shapes(rng: np.random.Generator) -> list[RocheShape]:
+    """Shapes of contact binaries, which the stars share."""
+    return roche_shapes(
+        BinarySystems.contact(
+            rng.uniform(0.4, 1.0, N_SHAPES),
+            rng.uniform(40.0, 86.0, N_SHAPES),
+            fillout_factor=rng.uniform(0.01, 1.0, N_SHAPES),
+            teff_1=25000.0,
+        )
+    )
+
+
+def light_curve(shape: RocheShape, rng: np.random.Generator, n_points: int) -> bytes:
     """One light curve as OGLE writes it."""
     visits = observing_times("LMC", SEASONS, rng)
     times = np.sort(rng.choice(visits, min(n_points, len(visits)), replace=False))
-    shape = contact_shape(rng.uniform(0.4, 1.0), rng.uniform(0.0, 1.0), rng.uniform(0.7, 1.5))
     cycles = (times - times[0]) / rng.uniform(0.3, 3.0)
     points = observe(times, rng.uniform(14.5, 20.0) + shape.relative_magnitude(cycles, "I"), outliers=0.005, rng=rng)
     numbers = np.column_stack([points.time, points.mag, points.mag_err]).ravel().tolist()
@@ -59,11 +72,12 @@ def light_curve(rng: np.random.Generator, n_points: int) -> bytes:
 
 def make_files(root: Path, n_stars: int, n_points: int) -> None:
     rng = np.random.default_rng(SEED)
+    shapes = contact_shapes(rng)
     folder = root / "phot" / "I"
     folder.mkdir(parents=True)
     for number in range(n_stars):
         path = folder / f"OGLE-LMC-ECL-{number + 1:05d}.dat"
-        path.write_bytes(light_curve(rng, round(rng.normal(n_points, n_points / 10))))
+        path.write_bytes(light_curve(shapes[number % N_SHAPES], rng, round(rng.normal(n_points, n_points / 10))))
     with tarfile.open(root / BULK, "w:gz", compresslevel=6) as tar:
         for path in text_files(root):
             tar.add(path, arcname=f"phot/I/{path.name}")

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_app, cache_folder
+from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
 from cbminer.pipeline import Galaxy
 from cbminer.settings import Settings, load_settings, settings_to_toml
@@ -33,6 +34,7 @@ app = typer.Typer(
 settings_app = typer.Typer(help="Show the settings, or write them to a file.", no_args_is_help=True)
 app.add_typer(settings_app, name="settings")
 app.add_typer(cache_app, name="cache")
+app.add_typer(synth_app, name="synth")
 
 
 class GalaxyChoice(StrEnum):
@@ -321,5 +323,5 @@ def main(arguments: list[str] | None = None) -> int:
     else:
         return 0
     if status == _INTERRUPTED:
-        typer.echo("cbminer: interrupted; nothing was left half-written, and the next call goes on", err=True)
+        typer.echo("cbminer: interrupted; nothing was left half-written; files that were fetched are kept", err=True)
     return status

@@ -64,7 +64,7 @@ def info(*, cache: CacheOption = None, archive: _ArchiveOption = None) -> None:
             typer.echo(f"  {use.galaxy}  {use.n_files} files, {curves}, {decimal(use.size)}{latest}")
         if not uses:
             typer.echo("  nothing yet")
-    for section in ("mock", "vizier"):
+    for section in ("mock", "vizier", "phoebe"):
         size = sum(path.stat().st_size for path in (folder / section).rglob("*") if path.is_file())
         if size and archive is None:
             typer.echo(f"{section}\n  {decimal(size)}")

@@ -23,6 +23,8 @@ from cbminer.survey.archive import OGLE_URL
 from cbminer.survey.download import FetchSettings
 from cbminer.survey.mock import MockSettings
 from cbminer.survey.vizier_settings import VizierSettings
+from cbminer.synthetic.cadence import SamplingSettings
+from cbminer.synthetic.library import LibrarySettings
 
 __all__ = [
     "CloudSettings",
@@ -96,6 +98,8 @@ class Settings(SettingsModel):
     morphology_table: MorphologyTableSettings = MorphologyTableSettings()
     selection: SelectionSettings = SelectionSettings()
     mock: MockSettings = MockSettings()
+    library: LibrarySettings = LibrarySettings()
+    sampling: SamplingSettings = SamplingSettings()
     report: ReportSettings = ReportSettings()
 
 

@@ -9,8 +9,6 @@ import astropy.units as u
 import numpy as np
 import pytest
 from astropy.table import Table
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cbminer.columns import values
 from cbminer.errors import ArchiveError, SettingsError
@@ -27,24 +25,16 @@ from cbminer.survey.mock_population import draw_star
 from cbminer.survey.ogle import read_catalogue
 from cbminer.survey.photometry_file import read_light_curve
 from cbminer.synthetic.cadence import observe, observing_times, photometric_error
+from cbminer.synthetic.geometry import lobe_radius
+from cbminer.synthetic.main_sequence import orbital_period
 from cbminer.synthetic.population import KINDS, draw_system
-from cbminer.synthetic.shapes import (
-    EclipsingShape,
-    FourierShape,
-    LightCurveShape,
-    SawtoothShape,
-    contact_shape,
-    measure_shape,
-    near_contact_shape,
-)
+from cbminer.synthetic.shapes import EclipsingShape, measure_shape, roche_shape
+from cbminer.synthetic.systems import BinarySystems
 
 LMC = MockCloud("LMC", 60, 18.477, 0.0, 0.100, 0.043)
 SMC = MockCloud("SMC", 25, 18.977, 0.12, 0.047, 0.025)
 SEED = 11
 SETTINGS = MockSettings(seasons=2)
-SHARED = Path(os.environ.get("CBMINER_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
-PHOEBE = SHARED / "phoebe_ew_grid_dev.json"
-CYCLE = np.linspace(0.0, 1.0, 401)
 
 
 def only(kind: str) -> MockMixture:
@@ -175,6 +165,13 @@ def test_the_same_seed_gives_the_same_bytes_in_any_order_of_clouds(archive: Path
     assert contents(again) == contents(archive)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_do_not_change_a_byte(archive: Path, tmp_path: Path, monkeypatch, threads: int) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: threads)
+    again = build_mock_archive(tmp_path / "again", [LMC, SMC], settings=SETTINGS, seed=SEED)
+    assert contents(again) == contents(archive)
+
+
 def test_another_seed_gives_other_stars(tmp_path: Path) -> None:
     one = contents(build(tmp_path / "one", seed=1))
     two = contents(build(tmp_path / "two", seed=2))
@@ -283,9 +280,10 @@ def test_kinds_and_weights_have_the_same_names() -> None:
     assert tuple(MockMixture.model_fields) == KINDS
 
 
-def test_a_range_without_stars_is_an_error_that_says_what_to_widen(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changes", [{"smallest_amplitude": 5.0}, {"faintest_I": 13.0}])
+def test_a_range_without_stars_is_an_error_that_says_what_to_widen(tmp_path: Path, changes: dict[str, float]) -> None:
     with pytest.raises(SettingsError, match="widen brightest_I, faintest_I or smallest_amplitude"):
-        build(tmp_path / "archive", n_stars=1, smallest_amplitude=5.0)
+        build(tmp_path / "archive", n_stars=1, mixture=only("spotted"), **changes)
 
 
 @pytest.mark.parametrize(
@@ -355,18 +353,57 @@ def test_periods_obey_kepler(archive: Path) -> None:
     table = truth(archive)
     pairs = table[table["kind"] == "near_contact"]
     # R2 / R_L2 = R1 / R_L1 gives the separation by another way than the generator takes.
-    q = np.asarray(pairs["mass_ratio"])
-    lobe = 0.49 * q ** (2 / 3) / (0.6 * q ** (2 / 3) + np.log(1 + q ** (1 / 3)))
+    lobe = lobe_radius(1 / np.asarray(pairs["mass_ratio"]))
     separation = np.asarray(pairs["radius_2"]) / (np.asarray(pairs["lobe_filling_2"]) * lobe)
     total = np.asarray(pairs["mass_1"]) + np.asarray(pairs["mass_2"])
-    period = 365.25 * np.sqrt((separation / 215.03) ** 3 / total)
-    assert np.allclose(period, pairs["period"], rtol=2e-3)
+    assert np.allclose(separation, pairs["separation"], rtol=1e-3)
+    assert np.allclose(orbital_period(separation, total), pairs["period"], rtol=2e-3)
+
+
+def test_the_engine_makes_every_circular_binary_and_nothing_else(archive: Path) -> None:
+    table = truth(archive)
+    circular = table["eccentricity"].filled(1.0) == 0.0
+    assert list(table["light_curve"] == "Roche engine") == list(circular)
+    assert np.array_equal(table["light_curve"] == "two spheres", table["eccentricity"].filled(0.0) > 0.0)
+    assert table["periastron"].mask.tolist() == (table["light_curve"] != "two spheres").tolist()
+
+
+def of_truth(row: Table.Row) -> BinarySystems:
+    """Make a binary of what the truth says, as somebody would who fits its light curve."""
+    envelopes = {
+        "gravity_darkening": 1.0 if row["teff_1"] > 7200 else 0.32,
+        "albedo": 1.0 if row["teff_1"] > 7200 else 0.5,
+    }
+    if row["fillout"] is not np.ma.masked:
+        return BinarySystems.contact(
+            row["mass_ratio"], row["inclination"], fillout_factor=row["fillout"], teff_1=row["teff_1"], **envelopes
+        )
+    return BinarySystems.detached(
+        row["mass_ratio"],
+        row["inclination"],
+        lobe_filling_1=row["lobe_filling_1"],
+        lobe_filling_2=row["lobe_filling_2"],
+        teff_1=row["teff_1"],
+        teff_2=row["teff_2"],
+        **envelopes,
+    )
+
+
+def test_the_truth_gives_the_light_curves_of_the_engine_back(archive: Path) -> None:
+    table = truth(archive)
+    warm = (table["teff_1"].filled(0) > 7200) == (table["teff_2"].filled(0) > 7200)
+    rows = table[(table["light_curve"] == "Roche engine") & warm]
+    assert {"contact", "near_contact", "semi_detached", "detached", "ellipsoidal"} == set(rows["kind"])
+    for row in rows:
+        figures = measure_shape(roche_shape(of_truth(row)))
+        listed = [row["amplitude"], row["depth1"], row["depth2"]]
+        assert [figures.amplitude, figures.depth1, figures.depth2] == pytest.approx(listed, abs=1e-3), row["id"]
 
 
 def test_contact_light_curves_fold_to_equal_minima(tmp_path: Path) -> None:
     place = build(tmp_path / "archive", mixture=only("contact"), n_stars=20, without_light_curve=0.0)
     table = truth(place)
-    twins = table[(table["mass_ratio"].filled(0) > 0.75) & (table["n_I"] > 150) & (table["depth1"] > 0.1)]
+    twins = table[(table["mass_ratio"] > 0.75) & (table["n_I"] > 150) & (table["depth1"] > 0.1)]
     assert len(twins) >= 3
     for row in twins:
         points = np.loadtxt(place / "lmc/ecl/phot/I" / f"{row['id']}.dat")
@@ -396,6 +433,40 @@ def test_ellipsoidal_stars_do_not_eclipse() -> None:
         assert np.cos(system.inclination) >= size - 1e-9
 
 
+def test_cool_stars_have_convective_and_hot_ones_radiative_envelopes() -> None:
+    rng = np.random.default_rng(3)
+    systems = [draw_system(kind, rng) for kind in ("contact", "semi_detached", "ellipsoidal") for _ in range(40)]
+    assert min(system.teff_2 for system in systems) < 7200 < min(system.teff_1 for system in systems[40:80])
+    for system in systems:
+        binary = system.binary
+        for teff, gravity, albedo in (
+            (system.teff_1, binary.gravity_darkening_1, binary.albedo_1),
+            (system.teff_2, binary.gravity_darkening_2, binary.albedo_2),
+        ):
+            assert (gravity[0], albedo[0]) == ((0.32, 0.5) if teff < 7200 else (1.0, 1.0))
+
+
+def test_contact_binaries_have_one_temperature_law_and_the_sizes_of_their_fillout() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(40):
+        system = draw_system("contact", rng)
+        assert np.isnan(system.binary.teff_2)
+        assert system.binary.is_contact
+        # Volumes divided at the neck: the less massive star overfills its lobe by more.
+        assert 1.0 < system.lobe_filling_1 <= system.lobe_filling_2 < 1.2
+        if not system.foreground:
+            lobes = lobe_radius([system.mass_ratio, 1 / system.mass_ratio]) * system.separation
+            assert system.radius_1 == pytest.approx(system.lobe_filling_1 * lobes[0])
+            assert system.radius_2 == pytest.approx(system.lobe_filling_2 * lobes[1])
+
+
+def test_only_eccentric_binaries_are_spheres() -> None:
+    rng = np.random.default_rng(6)
+    systems = [draw_system("detached", rng) for _ in range(60)]
+    assert {system.eccentricity > 0 for system in systems} == {True, False}
+    assert all(isinstance(system.given_shape, EclipsingShape) == (system.eccentricity > 0) for system in systems)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_gives_finite_light_that_varies(kind: str) -> None:
     rng = np.random.default_rng(1)
@@ -406,100 +477,6 @@ def test_every_kind_gives_finite_light_that_varies(kind: str) -> None:
         assert mag.min() > -0.02
         assert np.ptp(mag) > 0
         assert np.isfinite([system.period, system.M_I, system.VI0]).all()
-
-
-# Light-curve shapes
-
-
-def _w(mag: np.ndarray) -> float:
-    flux = 10.0 ** (-0.4 * mag[:-1])
-    a2, a4 = (2 * np.mean(flux * np.cos(2 * np.pi * k * CYCLE[:-1])) for k in (2, 4))
-    return float(a4 - a2 * (0.125 - a2))
-
-
-@pytest.mark.skipif(not PHOEBE.exists(), reason=f"no PHOEBE figures at {PHOEBE}")
-@pytest.mark.parametrize(("letter", "make"), [("C", contact_shape), ("D", near_contact_shape)])
-def test_shapes_have_the_depths_and_w_of_phoebe_curves(letter: str, make: object) -> None:
-    curves = json.loads(PHOEBE.read_text(encoding="utf-8"))["curves"]
-    errors = []
-    for name, figures in curves.items():
-        if not name.startswith(letter):
-            continue
-        q, x, i = (float(text) for text in re.findall(r"=([\d.]+)", name))
-        mag = make(q, x, np.radians(i)).relative_magnitude(CYCLE, "I")  # type: ignore[operator]
-        errors.append([mag[0] - figures["d1"], mag[200] - figures["d2"], _w(mag) - figures["W"]])
-    d1, d2, w = np.sqrt(np.mean(np.square(errors), axis=0))
-    assert max(d1, d2) < 0.02
-    assert w < 0.003
-
-
-def test_twins_in_a_central_eclipse_lose_half_their_light() -> None:
-    twins = EclipsingShape(0.05, 0.05, 2e4, 2e4, 1.0, np.pi / 2)
-    figures = measure_shape(twins)
-    assert figures.depth1 == pytest.approx(2.5 * np.log10(2), abs=2e-3)
-    assert figures.depth2 == pytest.approx(figures.depth1, abs=1e-9)
-    assert figures.primary_cycle == 0.0
-
-
-def test_the_eclipse_of_the_hotter_star_is_deeper_and_more_so_in_v() -> None:
-    pair = EclipsingShape(0.15, 0.15, 2e4, 1e4, 0.5, np.pi / 2)
-    depth = {band: pair.relative_magnitude(np.array([0.0, 0.5]), band) for band in ("I", "V")}
-    assert depth["I"][0] > depth["I"][1]
-    assert depth["V"][0] > depth["I"][0]
-
-
-def test_an_annular_eclipse_is_deeper_where_the_disc_is_brighter() -> None:
-    small, large = 0.02, 0.2
-    flat = EclipsingShape(large, small, 2e4, 3e3, 0.1, np.pi / 2, limb_darkening=0.0)
-    dark = EclipsingShape(large, small, 2e4, 3e3, 0.1, np.pi / 2, limb_darkening=0.6)
-    assert measure_shape(dark).depth1 > measure_shape(flat).depth1 > 2.5 * np.log10(1 / (1 - 0.01)) * 0.9
-
-
-def test_an_eccentric_orbit_moves_the_second_eclipse() -> None:
-    pair = EclipsingShape(0.05, 0.05, 2e4, 2e4, 1.0, np.pi / 2, eccentricity=0.3, periastron=0.0)
-    mag = pair.relative_magnitude(CYCLE, "I")
-    second = CYCLE[100:301][np.argmax(mag[100:301])]
-    # To first order the second eclipse comes 2 e cos(omega) / pi of a cycle late or early.
-    assert abs(abs(second - 0.5) - 2 * 0.3 / np.pi) < 0.01
-
-
-@given(
-    radii=st.tuples(st.floats(0.01, 0.4), st.floats(0.01, 0.4)),
-    inclination=st.floats(0.0, np.pi / 2),
-    q=st.floats(0.2, 1.0),
-)
-def test_eclipses_never_make_light_negative_or_brighter_than_maximum(
-    radii: tuple[float, float], inclination: float, q: float
-) -> None:
-    mag = EclipsingShape(*radii, 2e4, 1.5e4, q, inclination).relative_magnitude(CYCLE, "I")
-    assert np.all(np.isfinite(mag))
-    assert mag.min() >= -1e-9
-
-
-@given(q=st.floats(0.4, 1.0), fillout=st.floats(0.0, 1.0), inclination=st.floats(0.0, np.pi / 2))
-def test_contact_shapes_are_smooth_and_below_1_3_mag(q: float, fillout: float, inclination: float) -> None:
-    figures = measure_shape(contact_shape(q, fillout, inclination))
-    assert 0.0 <= figures.depth1 < 1.3
-    assert abs(figures.depth1 - figures.depth2) < 0.08
-
-
-def test_a_sawtooth_rises_faster_than_it_declines() -> None:
-    mag = SawtoothShape(0.4, 0.2, 1.5).relative_magnitude(CYCLE, "I")
-    assert np.argmin(mag[:200]) == pytest.approx(0.2 * 200, abs=1)
-    assert np.ptp(SawtoothShape(0.4, 0.2, 1.5).relative_magnitude(CYCLE, "V")) == pytest.approx(0.6, abs=0.01)
-
-
-def test_a_shape_of_another_engine_fits_the_seam() -> None:
-    class Engine:
-        def relative_magnitude(self, cycles: np.ndarray, band: str) -> np.ndarray:
-            return 0.1 * (1 + np.cos(2 * np.pi * cycles)) * (2 if band == "V" else 1)
-
-    shape: LightCurveShape = Engine()
-    assert measure_shape(shape).amplitude == pytest.approx(0.2, abs=1e-3)
-
-
-def test_a_constant_series_does_not_vary() -> None:
-    assert measure_shape(FourierShape((1.0,))).amplitude == 0.0
 
 
 # Cadence and noise

@@ -3,6 +3,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -88,7 +89,7 @@ def test_a_phoebe_that_cannot_be_imported_or_is_old_is_said(monkeypatch, tmp_pat
         ({"phases": []}, "phases: .*one or more finite"),
         ({"phases": [0.0, np.nan]}, "phases: .*one or more finite"),
         ({"systems": contact(teff_1=60000.0), "atmosphere": "kurucz"}, "teff_1: 60000 K .*between 3500 and 50000"),
-        ({"systems": contact(mass_ratio=0.8, teff_2=np.nan)}, "teff_2: none .* give teff_2"),
+        ({"systems": replace(contact(teff_2=np.nan), gravity_darkening_2=[0.3])}, "teff_2: none .* give it"),
     ],
 )
 def test_wrong_arguments_are_refused(changes, message):

@@ -176,6 +176,20 @@ def test_a_companion_smaller_than_a_cell_hides_what_it_should():
     assert (hidden / disc).std() < 0.05
 
 
+def test_contact_curves_do_not_jump_from_phase_to_phase():
+    # A correction of the horizon without bounds once ran off where the horizon ends at the neck.
+    systems = contact(
+        mass_ratio=[0.4, 0.6, 0.8, 0.95, 1.0],
+        inclination=[50.0, 58.0, 65.0, 80.0, 89.0],
+        fillout_factor=[0.3, 0.1, 0.6, 0.3, 0.05],
+    )
+    phases = np.arange(0.0, 0.5, 5e-4)
+    curves = magnitudes(RocheEngine(n_bands=24).light_curves(systems, phases))
+    # What is left after a quadratic through the neighbours is no curve but a step.
+    steps = np.abs(np.diff(curves, n=3, axis=-1))
+    assert steps.max() < 0.0015
+
+
 def test_touching_lobes_are_the_same_in_contact_and_detached():
     contact_curve = RocheEngine().light_curves(contact(fillout_factor=1e-5, teff_2=24000.0), PHASES)
     detached_curve = RocheEngine().light_curves(

@@ -15,6 +15,7 @@ from matplotlib.patches import Polygon, Rectangle
 from cbminer.columns import FloatArray, label_column, values
 
 __all__ = [
+    "STYLE",
     "FoldedCurve",
     "MainSequenceRegion",
     "RelationBand",
@@ -26,7 +27,7 @@ __all__ = [
     "save_figure",
 ]
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.labelsize": 11.0,
@@ -132,7 +133,7 @@ def colour_magnitude_diagram(judged: QTable, region: MainSequenceRegion) -> Figu
     `~matplotlib.figure.Figure`
         The figure.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _figure(6.5, 6.5, survey=_survey_of(judged))
         axes = figure.add_subplot()
         colour, magnitude = values(judged, "VI0", "mag"), values(judged, "M_V", "mag")
@@ -223,7 +224,7 @@ def period_luminosity_diagram(judged: QTable, band: RelationBand) -> Figure:
     `~matplotlib.figure.Figure`
         The figure.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _figure(6.5, 7.5, survey=_survey_of(judged))
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         in_box = label_column(judged, "spectral_label") != ""
@@ -320,7 +321,7 @@ def cutflow_diagram(cutflow: QTable, *, survey: str) -> Figure:
     `~matplotlib.figure.Figure`
         The figure.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _figure(7.0, 4.2, survey=survey)
         axes = figure.add_subplot()
         first = int(cutflow["n_in"][0]) if len(cutflow) else 0
@@ -365,7 +366,7 @@ def period_histogram(judged: QTable, *, in_box: npt.NDArray[np.bool_], period_ma
     `~matplotlib.figure.Figure`
         The figure.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = _figure(6.5, 4.5, survey=_survey_of(judged))
         axes = figure.add_subplot()
         log_period = _log_period(judged)
@@ -406,7 +407,7 @@ def atlas_pages(curves: Sequence[FoldedCurve], *, survey: str) -> Iterator[Figur
     """
     per_page = _COLUMNS * _ROWS
     for first in range(0, len(curves), per_page):
-        with mpl.rc_context(_STYLE):
+        with mpl.rc_context(STYLE):
             yield _atlas_page(curves[first : first + per_page], survey)
 
 
@@ -462,7 +463,7 @@ def save_figure(figure: Figure, path: Path, *, formats: Sequence[str] = ("png", 
     """
     metadata: dict[str, dict[str, Any]] = {"png": {"Software": None}, "pdf": {"CreationDate": None}}
     paths = []
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         for suffix in formats:
             target = path.with_name(f"{path.name}.{suffix}")
             figure.savefig(target, dpi=_DPI, metadata=metadata[suffix])

@@ -36,7 +36,7 @@ __all__ = ["CLOUDS", "ArchiveCache", "CacheUse", "Damage", "clear_cache", "find_
 
 CLOUDS = ("LMC", "SMC")
 # What cbminer makes in a cache folder, and may therefore remove again.
-_SECTIONS = ("servers", "folders", "mock", "vizier")
+_SECTIONS = ("servers", "folders", "mock", "vizier", "phoebe")
 _ABOUT = "about.json"
 
 

@@ -6,9 +6,11 @@ observations.
 """
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +30,7 @@ from cbminer.survey.mock_population import (
     star_generator,
 )
 from cbminer.synthetic.cadence import Band, Observations, SamplingSettings, sample_light_curve, seasonal_cadence
+from cbminer.synthetic.shapes import EclipsingShape, LightCurveShape, RocheShape, SawtoothShape, WavesShape
 
 __all__ = [
     "GENERATOR_VERSION",
@@ -44,9 +47,10 @@ __all__ = [
 MOCK_MARKER = "MOCK.txt"
 TRUTH_FILE = "truth.ecsv"
 # To be raised whenever the same seed would give other bytes.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 _RECIPE = "recipe: "
+_AT_A_TIME = 64
 _BANDS: tuple[Band, ...] = ("I", "V")
 # Given here and not left to the defaults, so that the bytes do not follow these.
 _FEWEST_V, _MOST_V = 30, 150
@@ -201,8 +205,7 @@ def _write_cloud(root: Path, cloud: MockCloud, settings: MockSettings, seed: int
         (folder / "phot" / band).mkdir(parents=True)
     sampling = _sampling(settings)
     built = []
-    for number in range(1, cloud.n_stars + 1):
-        star = draw_star(cloud, number, settings=settings, seed=seed)
+    for number, star in enumerate(_draw_stars(cloud, settings, seed), start=1):
         rng = star_generator(seed, cloud.name, number, purpose=1)
         n_points = _write_light_curves(folder / "phot", star, sampling, rng)
         built.append(_BuiltStar(star, n_points))
@@ -216,6 +219,18 @@ def _write_cloud(root: Path, cloud: MockCloud, settings: MockSettings, seed: int
     _write(folder / "README", _README.format(name=cloud.name))
     _write(folder / MOCK_MARKER, _marker_text([cloud], settings, seed))
     return built
+
+
+def _draw_stars(cloud: MockCloud, settings: MockSettings, seed: int) -> Iterator[MockStar]:
+    """Draw the stars in their order; threads share them, since the light-curve engine leaves Python's lock free."""
+
+    def draw(number: int) -> MockStar:
+        return draw_star(cloud, number, settings=settings, seed=seed)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # A few at a time, so that an interruption need not wait for all.
+        for first in range(1, cloud.n_stars + 1, _AT_A_TIME):
+            yield from pool.map(draw, range(first, min(first + _AT_A_TIME, cloud.n_stars + 1)))
 
 
 def _sampling(settings: MockSettings) -> SamplingSettings:
@@ -247,7 +262,7 @@ def _observe_star(star: MockStar, sampling: SamplingSettings, rng: np.random.Gen
     if np.isfinite(star.row.V_mag):
         brightest["V"] = sight.V_mag
     return sample_light_curve(
-        sight.system.shape.relative_magnitude,
+        sight.shape.relative_magnitude,
         seasonal_cadence(star.galaxy, sampling, rng=rng, n_points=star.n_short or None),
         brightest=brightest,
         period=sight.system.period,
@@ -297,6 +312,13 @@ def _number(value: float, width: int, decimals: int) -> str:
 def _remark_line(star: MockStar) -> str:
     return f"{star.star}  {star.row.remark}\n" if star.row.remark else ""
 
+
+_MODELS: dict[type[LightCurveShape], str] = {
+    RocheShape: "Roche engine",
+    EclipsingShape: "two spheres",
+    SawtoothShape: "sawtooth",
+    WavesShape: "waves",
+}
 
 # Column of the truth table: how it is had from a star, unit, decimals, meaning.
 _Truth = tuple[Callable[[MockStar], float], str, int, str]
@@ -351,11 +373,27 @@ _TRUTH: dict[str, _Truth] = {
         4,
         "Intrinsic colour (V-I)_0 at maximum light, both stars",
     ),
-    "mass_1": (lambda star: star.sight.system.mass_1, "solMass", 3, "Mass of the more massive star"),
-    "mass_2": (lambda star: star.sight.system.mass_2, "solMass", 3, "Mass of the less massive star"),
+    "mass_1": (
+        lambda star: star.sight.system.mass_1,
+        "solMass",
+        3,
+        "Mass of star 1, the more massive one but for red giants",
+    ),
+    "mass_2": (lambda star: star.sight.system.mass_2, "solMass", 3, "Mass of star 2"),
     "mass_ratio": (lambda star: star.sight.system.mass_ratio, "", 4, "mass_2 over mass_1"),
-    "radius_1": (lambda star: star.sight.system.radius_1, "solRad", 3, "Radius of star 1"),
-    "radius_2": (lambda star: star.sight.system.radius_2, "solRad", 3, "Radius of star 2"),
+    "radius_1": (
+        lambda star: star.sight.system.radius_1,
+        "solRad",
+        3,
+        "Radius of star 1, that of a sphere of its volume",
+    ),
+    "radius_2": (
+        lambda star: star.sight.system.radius_2,
+        "solRad",
+        3,
+        "Radius of star 2, that of a sphere of its volume",
+    ),
+    "separation": (lambda star: star.sight.system.separation, "solRad", 3, "Semi-major axis"),
     "lobe_filling_1": (
         lambda star: star.sight.system.lobe_filling_1,
         "",
@@ -368,11 +406,32 @@ _TRUTH: dict[str, _Truth] = {
         4,
         "Radius of star 2 over its Roche lobe",
     ),
-    "fillout": (lambda star: star.sight.system.fillout, "", 4, "Fill-out of a contact binary, 0 to 1"),
-    "teff_1": (lambda star: star.sight.system.teff_1, "K", 0, "Effective temperature of star 1"),
-    "teff_2": (lambda star: star.sight.system.teff_2, "K", 0, "Effective temperature of star 2"),
+    "fillout": (
+        lambda star: star.sight.system.fillout,
+        "",
+        4,
+        "Fill-out factor of a contact binary, 0 at the surface through L1 and 1 at that through L2",
+    ),
+    "teff_1": (
+        lambda star: star.sight.system.teff_1,
+        "K",
+        0,
+        "Mean effective temperature of star 1, in contact of both stars together",
+    ),
+    "teff_2": (
+        lambda star: star.sight.system.teff_2,
+        "K",
+        0,
+        "Mean effective temperature of star 2, in contact of both stars together",
+    ),
     "inclination": (lambda star: float(np.degrees(star.sight.system.inclination)), "deg", 2, "Inclination"),
     "eccentricity": (lambda star: star.sight.system.eccentricity, "", 4, "Eccentricity"),
+    "periastron": (
+        lambda star: float(np.degrees(star.sight.system.periastron)),
+        "deg",
+        2,
+        "Argument of periastron of an eccentric orbit",
+    ),
 }
 
 
@@ -385,6 +444,7 @@ def _write_truth(path: Path, built: Sequence[_BuiltStar], seed: int) -> None:
     table["survey"] = ["mock"] * len(stars)
     table["kind"] = [star.sight.kind for star in stars]
     table["foreground"] = [star.sight.system.foreground for star in stars]
+    table["light_curve"] = [_MODELS[type(star.sight.shape)] for star in stars]
     for name, (value, unit, decimals, _) in _TRUTH.items():
         numbers = np.round([value(star) for star in stars], decimals)
         table[name] = MaskedColumn(numbers, mask=np.isnan(numbers), unit=unit or None)
@@ -411,6 +471,7 @@ def _text_descriptions() -> dict[str, str]:
         "survey": "mock means simulated, not observed",
         "kind": "True class",
         "foreground": "Whether it is a star of the Galaxy",
+        "light_curve": "What its light curve is: Roche engine, two spheres, sawtooth or waves",
         "n_I": "Points of the I light curve",
         "n_V": "Points of the V light curve",
     } | {name: description for name, (_, _, _, description) in _TRUTH.items()}

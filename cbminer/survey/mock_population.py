@@ -16,7 +16,7 @@ from cbminer.errors import SettingsError
 from cbminer.quantities import Magnitudes, SettingsModel
 from cbminer.synthetic.cadence import photometric_error
 from cbminer.synthetic.population import DrawnSystem, draw_system
-from cbminer.synthetic.shapes import ShapeFigures, measure_shape
+from cbminer.synthetic.shapes import LightCurveShape, ShapeFigures, measure_shape
 
 __all__ = [
     "MOCK_PREFIX",
@@ -140,6 +140,8 @@ class Sight:
         One of the fields of `MockMixture`.
     system : DrawnSystem
         The system.
+    shape : LightCurveShape
+        Its light curve.
     figures : ShapeFigures
         Amplitude and depths.
     distance_modulus, E_VI : float
@@ -150,6 +152,7 @@ class Sight:
 
     kind: str
     system: DrawnSystem
+    shape: LightCurveShape
     figures: ShapeFigures
     distance_modulus: float
     E_VI: float
@@ -302,13 +305,16 @@ def _draw_sight(cloud: MockCloud, settings: MockSettings, rng: np.random.Generat
     kind = list(weights)[int(rng.choice(len(share), p=share))]
     for _ in range(_MANY_TRIALS):
         system = draw_system(kind, rng)
-        figures = measure_shape(system.shape)
-        if figures.amplitude < settings.smallest_amplitude:
+        modulus, reddening = _line_of_sight(cloud, rng, foreground=system.foreground)
+        i_mag = system.M_I + modulus + _A_I_PER_E * reddening
+        # Magnitudes first: they cost next to nothing, a light curve a few milliseconds.
+        if not settings.brightest_I < i_mag < settings.faintest_I:
             continue
-        sight = _look_at(kind, system, figures, cloud, rng)
-        detected = figures.amplitude > _DETECTION * float(photometric_error(np.array(sight.I_mag)))
-        if detected and settings.brightest_I < sight.I_mag < settings.faintest_I:
-            return sight
+        shape = system.shape
+        figures = measure_shape(shape)
+        if figures.amplitude > _smallest_amplitude(i_mag, settings):
+            v_mag = system.M_I + system.VI0 + modulus + _A_V_PER_E * reddening
+            return Sight(kind, system, shape, figures, modulus, reddening, i_mag, v_mag)
     msg = (
         f"[mock] no star of the kind {kind} has the magnitudes and amplitudes that are asked for: "
         f"widen brightest_I, faintest_I or smallest_amplitude"
@@ -316,17 +322,19 @@ def _draw_sight(cloud: MockCloud, settings: MockSettings, rng: np.random.Generat
     raise SettingsError(msg)
 
 
-def _look_at(
-    kind: str, system: DrawnSystem, figures: ShapeFigures, cloud: MockCloud, rng: np.random.Generator
-) -> Sight:
+def _line_of_sight(cloud: MockCloud, rng: np.random.Generator, *, foreground: bool) -> tuple[float, float]:
+    """Draw distance modulus and reddening."""
     modulus = cloud.distance_modulus + float(rng.normal()) * cloud.depth_scatter
     reddening = _reddening(cloud, rng)
-    if system.foreground:
+    if foreground:
         # A star of the Galaxy stands in front of the dust of the Cloud, behind about half of the mean.
-        modulus, reddening = float(rng.uniform(9.0, 13.5)), 0.5 * reddening
-    i_mag = system.M_I + modulus + _A_I_PER_E * reddening
-    v_mag = system.M_I + system.VI0 + modulus + _A_V_PER_E * reddening
-    return Sight(kind, system, figures, modulus, reddening, float(i_mag), float(v_mag))
+        return float(rng.uniform(9.0, 13.5)), 0.5 * reddening
+    return modulus, reddening
+
+
+def _smallest_amplitude(i_mag: float, settings: MockSettings) -> float:
+    """Range in I from which a star is found."""
+    return max(float(settings.smallest_amplitude), _DETECTION * float(photometric_error(np.array(i_mag))))
 
 
 def _reddening(cloud: MockCloud, rng: np.random.Generator) -> float:

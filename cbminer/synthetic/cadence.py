@@ -80,6 +80,12 @@ class SamplingSettings(SettingsModel):
     )
     fewest_V: int = Field(default=30, ge=0, description="points in V at least; OGLE-IV has typically 30 to 150")
     most_V: int = Field(default=150, ge=0, description="points in V at most")
+    brightest_I: Magnitudes = Field(
+        default=13.0, description="stars brighter in I than this saturate; those of a library are moved farther away"
+    )
+    faintest_I: Magnitudes = Field(
+        default=20.5, description="fainter stars are not found; those of a library are moved closer"
+    )
     error_scale: float = Field(
         default=1.2,
         gt=0,
@@ -110,9 +116,12 @@ class SamplingSettings(SettingsModel):
     )
     template_fewest_V: int = Field(default=10, ge=0, description="the same in V; 0 takes stars without V")
 
+    most_templates: int = Field(default=500, ge=1, description="real light curves whose dates are used at most")
+
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        for least, most in (("fewest_V", "most_V"), ("third_light_least", "third_light_most")):
+        pairs = (("fewest_V", "most_V"), ("third_light_least", "third_light_most"), ("brightest_I", "faintest_I"))
+        for least, most in pairs:
             if getattr(self, least) > getattr(self, most):
                 msg = f"{least} is larger than {most}: exchange them, or raise {most}"
                 raise ValueError(msg)

@@ -14,6 +14,7 @@ _MOST_STEPS = 40
 # The potential is flat where it is highest: an error of the place enters squared.
 _TOLERANCE = 1e-5
 _N_SCAN = 16
+_LARGEST_CHANGE = 0.25
 
 
 @njit(cache=True)
@@ -108,10 +109,12 @@ def _curved_depth(
     across = bend(point, inward, inward, q) - bend(point, inward, sight, q) ** 2 / back
     curved = bend(point, along, along, q) - bend(point, along, sight, q) ** 2 / back
     depth = excess / steepness
-    depth *= 1.0 + 0.5 * across * depth / steepness
+    # Where a horizon ends at the neck the derivatives run off: corrections stay small against what they correct.
+    depth *= 1.0 + min(max(0.5 * across * depth / steepness, -_LARGEST_CHANGE), _LARGEST_CHANGE)
     # A horizon that bends away from the cell's tangent hides less: the mean square along it times half the curvature.
     width = (_dot(edge_1, along) ** 2 + _dot(edge_2, along) ** 2) / 12.0
-    return depth + 0.5 * width * curved / steepness
+    limit = _LARGEST_CHANGE * math.sqrt(width)
+    return depth + min(max(0.5 * width * curved / steepness, -limit), limit)
 
 
 @njit(cache=True)

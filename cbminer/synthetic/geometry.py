@@ -213,7 +213,7 @@ def lobe_radius(mass_ratio: npt.ArrayLike) -> FloatArray:
     Returns
     -------
     `~numpy.ndarray`
-        The radius, 0.37892 for equal masses.
+        The radius, 0.37986 for equal masses.
     """
     q = _checked_mass_ratio(mass_ratio)
     return _volume_radius(lagrange_points(q).potential_1, q)
@@ -388,7 +388,7 @@ def _potential_of_radius(radius: float, q: float) -> float:
     at_inner = (roche.lobe_volume(inner, q, False)[0] / _SPHERE) ** (1.0 / 3.0)
     contact = radius > at_inner
     low, high = (outer, inner) if contact else (inner, 1.0 / radius + 2.0 * q + 2.0 + inner)
-    omega = 0.5 * (low + high) if contact else inner
+    omega = 0.5 * (low + high) if contact else max(inner, 1.0 / radius + q)
     for _ in range(100):
         volume, derivative = roche.lobe_volume(omega, q, contact)
         found = (volume / _SPHERE) ** (1.0 / 3.0)

@@ -1,29 +1,34 @@
 """Shapes of light curves: magnitudes below maximum light by cycle and band, without noise.
 
-The seam is `LightCurveShape`. Everything else asks a shape only for magnitudes below maximum light, so that a
-physical light-curve engine can take the place of the simple shapes here.
+The seam is `LightCurveShape`: everything else asks a shape only for magnitudes below maximum light. Binaries on
+circular orbits have the curves of the Roche engine (`RocheShape`); eccentric ones, which it does not compute, two
+spheres (`EclipsingShape`); single stars have waves.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
-from numpy.polynomial import chebyshev
+from scipy.interpolate import Akima1DInterpolator
 
 from cbminer.columns import FloatArray
 from cbminer.synthetic.cadence import Band
+from cbminer.synthetic.limb_darkening import LimbDarkeningTable
+from cbminer.synthetic.passbands import standard_passband
+from cbminer.synthetic.roche import RocheEngine
+from cbminer.synthetic.systems import BinarySystems
 
 __all__ = [
     "EclipsingShape",
-    "FourierShape",
     "LightCurveShape",
+    "RocheShape",
     "SawtoothShape",
     "ShapeFigures",
     "WavesShape",
-    "contact_shape",
     "measure_shape",
-    "near_contact_shape",
+    "roche_shape",
+    "roche_shapes",
 ]
 
 _ONE_CYCLE = np.linspace(0.0, 1.0, 401)
@@ -37,9 +42,19 @@ _N_RINGS = 4
 # ultraviolet.
 _OPTICAL_ALBEDO = 0.3
 
+# Resolution of the engine: errors of its curves of a few millimagnitudes, below those of the survey's points.
+_N_BANDS = 24
+# Nodes of half a cycle, four times as dense at the conjunctions, where eclipses begin and end, as on the whole.
+_WAY = np.linspace(0.0, 1.0, 81)
+_HALF_CYCLE = 0.5 * (_WAY - 0.75 * np.sin(2 * np.pi * _WAY) / (2 * np.pi))
+# Linear coefficients of limb darkening: those of the published comparison curves for hot stars, and round numbers
+# assumed for stars of solar type and cooler.
+_LIMB_TEFF = (6500.0, 10000.0)
+_LIMB = {"I": (0.50, 0.30), "V": (0.65, 0.30)}
+
 
 class LightCurveShape(Protocol):
-    """A light curve without noise: what a physical engine replaces."""
+    """A light curve without noise."""
 
     def relative_magnitude(self, cycles: FloatArray, band: Band) -> FloatArray:
         """Magnitudes below maximum light.
@@ -136,6 +151,107 @@ class EclipsingShape:
         return 0.15 * (15.0 + limb) * (1.0 + gravity) / (3.0 - limb)
 
 
+@dataclass(frozen=True, eq=False)
+class RocheShape:
+    """A curve of the Roche engine, interpolated smoothly between the phases at which it was computed.
+
+    Cycle 0 is the conjunction at which star 2 is in front. The curve is periodic, and symmetric about the
+    conjunctions.
+
+    Attributes
+    ----------
+    phases : `~numpy.ndarray`
+        Phases, increasing from 0 to 0.5, shape (n,).
+    flux_I, flux_V : `~numpy.ndarray`
+        Fluxes in both bands, in any unit, shape (n,).
+    """
+
+    phases: FloatArray
+    flux_I: FloatArray
+    flux_V: FloatArray
+
+    def relative_magnitude(self, cycles: FloatArray, band: Band) -> FloatArray:
+        """Magnitudes below maximum light; see `LightCurveShape`."""
+        brightest = self.flux_V.max() if band == "V" else self.flux_I.max()
+        return _magnitudes(self.flux(cycles, band), float(brightest))
+
+    def flux(self, cycles: FloatArray, band: Band) -> FloatArray:
+        """Flux in the unit of `flux_I` and `flux_V`.
+
+        Parameters
+        ----------
+        cycles : `~numpy.ndarray`
+            Periods since conjunction.
+        band : {"I", "V"}
+            Photometric band.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            The flux.
+        """
+        fluxes = self._curves(np.abs(cycles - np.round(cycles)))
+        return np.asarray(fluxes[..., 1 if band == "V" else 0])
+
+    @cached_property
+    def _curves(self) -> Akima1DInterpolator:
+        """Both curves by Akima's cubics, which do not swing where an eclipse begins."""
+        flux = np.stack([self.flux_I, self.flux_V], axis=1)
+        # Three mirrored nodes on each side, as many as a cubic hears of, make the curves flat at the conjunctions.
+        phases = np.concatenate([-self.phases[3:0:-1], self.phases, 1.0 - self.phases[-2:-5:-1]])
+        return Akima1DInterpolator(phases, np.concatenate([flux[3:0:-1], flux, flux[-2:-5:-1]]))
+
+
+def roche_shape(systems: BinarySystems) -> RocheShape:
+    """Compute the shape of one binary.
+
+    Parameters
+    ----------
+    systems : BinarySystems
+        A batch of one.
+
+    Returns
+    -------
+    RocheShape
+        Its shape; see `roche_shapes`.
+
+    Raises
+    ------
+    ValueError
+        If the batch holds more or less than one system.
+    """
+    (shape,) = roche_shapes(systems)
+    return shape
+
+
+def roche_shapes(systems: BinarySystems) -> list[RocheShape]:
+    """Compute the shapes of binaries on circular orbits with the Roche engine.
+
+    Parameters
+    ----------
+    systems : BinarySystems
+        The binaries.
+
+    Returns
+    -------
+    list of RocheShape
+        A shape a system, in I and V with black bodies. Limb darkening is linear, with 0.30 for stars hotter than
+        10,000 K, and with assumed coefficients of 0.50 in I and 0.65 in V for those cooler than 6500 K.
+    """
+    curves = _engine().light_curves(systems, _HALF_CYCLE)
+    return [RocheShape(_HALF_CYCLE, flux_I, flux_V) for flux_I, flux_V in curves]
+
+
+@cache
+def _engine() -> RocheEngine:
+    """Make the engine; one thread, since a survey is drawn star by star."""
+    bands = [
+        standard_passband(name).darkened_by(LimbDarkeningTable("linear", _LIMB_TEFF, _LIMB[name]))
+        for name in ("I", "V")
+    ]
+    return RocheEngine(passbands=bands, n_bands=_N_BANDS, threads=1)
+
+
 @dataclass(frozen=True)
 class SawtoothShape:
     """A pulsation listed at twice its period: a quick rise and a slow decline, twice a cycle.
@@ -208,6 +324,9 @@ class ShapeFigures:
     depth2: float
 
 
+_PERIODIC = (EclipsingShape, RocheShape, SawtoothShape)
+
+
 def measure_shape(shape: LightCurveShape) -> ShapeFigures:
     """Measure amplitude, epoch of the deepest minimum and depths of a shape in I.
 
@@ -219,22 +338,32 @@ def measure_shape(shape: LightCurveShape) -> ShapeFigures:
     Returns
     -------
     ShapeFigures
-        Its figures. The second minimum is the faintest point between a quarter and three quarters of a
-        cycle after the first.
+        Its figures. The minima of the engine are at the conjunctions; otherwise the second one is the faintest
+        point between a quarter and three quarters of a cycle after the first.
     """
+    # Other shapes may change from cycle to cycle.
     cycle = shape.relative_magnitude(_ONE_CYCLE, "I")[:-1]
-    longer = shape.relative_magnitude(_MANY_CYCLES, "I")
-    first = int(np.argmax(cycle))
-    centred = np.roll(cycle, -first)
-    quarter = len(cycle) // 4
+    longer = cycle if isinstance(shape, _PERIODIC) else shape.relative_magnitude(_MANY_CYCLES, "I")
+    first, second = _minima(shape, cycle)
     brightest = min(float(cycle.min()), float(longer.min()))
     faintest = max(float(cycle.max()), float(longer.max()))
     return ShapeFigures(
         amplitude=faintest - brightest,
         primary_cycle=float(_ONE_CYCLE[first]),
         depth1=float(cycle[first] - cycle.min()),
-        depth2=float(centred[quarter : 3 * quarter + 1].max() - cycle.min()),
+        depth2=float(cycle[second] - cycle.min()),
     )
+
+
+def _minima(shape: LightCurveShape, cycle: FloatArray) -> tuple[int, int]:
+    """Find the places of the deepest minimum and of the one about half a cycle from it."""
+    if isinstance(shape, RocheShape):
+        # They are at the conjunctions, even where the mesh makes ripples at the bottom of a total eclipse.
+        half = len(cycle) // 2
+        return (0, half) if cycle[0] >= cycle[half] else (half, 0)
+    first, quarter = int(np.argmax(cycle)), len(cycle) // 4
+    later = first + quarter + int(np.argmax(np.roll(cycle, -first)[quarter : 3 * quarter + 1]))
+    return first, later % len(cycle)
 
 
 def _magnitudes(flux: FloatArray, brightest: float) -> FloatArray:
@@ -243,7 +372,7 @@ def _magnitudes(flux: FloatArray, brightest: float) -> FloatArray:
 
 # One star at a time is drawn, measured and observed.
 @lru_cache(maxsize=8)
-def _brightest(shape: "EclipsingShape | FourierShape", band: Band) -> float:
+def _brightest(shape: EclipsingShape, band: Band) -> float:
     return float(shape.flux(_ONE_CYCLE, band).max())
 
 
@@ -256,7 +385,8 @@ def _orbit(cycles: FloatArray, eccentricity: float, periastron: float) -> tuple[
     anomaly = 2 * np.arctan(np.tan(at_conjunction / 2) / factor)
     mean = anomaly - eccentricity * np.sin(anomaly) + 2 * np.pi * cycles
     eccentric = mean + eccentricity * np.sin(mean)
-    for _ in range(6):
+    # Newton steps double the digits from two on; orbits here have eccentricities of 0.4 at most.
+    for _ in range(4):
         step = eccentric - eccentricity * np.sin(eccentric) - mean
         eccentric = eccentric - step / (1 - eccentricity * np.cos(eccentric))
     # The half-angle formula folds true anomalies into one turn, which cosines do not mind.
@@ -289,145 +419,3 @@ def _overlap(separation: FloatArray, radius: FloatArray, other: float) -> FloatA
     kite = (-d + radius + other) * (d + radius - other) * (d - radius + other) * (d + radius + other)
     area = radius**2 * angle + other**2 * other_angle - 0.5 * np.sqrt(np.maximum(kite, 0.0))
     return np.asarray(area)
-
-
-# Series of cosines that stand for contact and near-contact pairs until an engine does. Above, only `_brightest`
-# names them.
-
-# Fits to figures of PHOEBE 2.5.4 curves (hot stars, Johnson V, gravity darkening and albedo 1): S is one
-# minus the mean flux of the two minima, D half the difference of these fluxes, a1, a2, a4 the cosine
-# coefficients of the flux over its maximum. Each is a sum of coefficient[c][b][k] * (1 - q)^c * x^b *
-# s^power[k] with s = sin^2 i; x is the fill-out of contact pairs and 10 (1 - R / R_L) of detached ones,
-# whose T2/T1 = sqrt(q). Below the lowest inclination computed (30 and 40 deg) the fit is held to amplitudes
-# that scale with s. Root mean square of the curves built here against the computed ones, and the largest
-# difference:
-#   contact, 66 curves:      d1 0.013 (0.052) mag, d2 0.011 (0.052) mag, W 0.0007 (0.0022)
-#   near contact, 54 curves: d1 0.013 (0.031) mag, d2 0.012 (0.031) mag, W 0.0014 (0.0033)
-_POWERS = np.array([1, 2, 4, 8, 16])
-_ZERO = [[0.0] * 5] * 2
-_CONTACT = {
-    "S": [
-        [[0.2577, -0.2347, 0.5698, -0.3675, 0.3546], [0.1791, -0.0428, 0.1653, -0.3117, 0.0947]],
-        [[-0.1859, 0.6810, -1.3774, 1.6384, -1.0677], [-0.1384, 0.1468, -0.2181, 0.1243, 0.1248]],
-    ],
-    "D": [_ZERO, [[-0.0375, 0.0802, -0.0551, -0.0121, 0.0235], [0.0493, -0.1073, 0.1683, -0.1217, 0.0345]]],
-    "a1": [_ZERO, [[0.0383, -0.0743, 0.0498, -0.0074, -0.0003], [-0.0436, 0.0870, -0.1113, 0.0687, -0.0231]]],
-    "a2": [
-        [[-0.1073, 0.0331, -0.1167, 0.0124, -0.0494], [-0.0842, -0.0117, -0.0148, 0.0732, -0.0221]],
-        [[0.0174, -0.0577, 0.1861, -0.2664, 0.1891], [0.0789, -0.0745, 0.0488, 0.0299, -0.0778]],
-    ],
-    "a4": [
-        [[-0.0117, 0.0477, -0.1086, 0.0477, -0.0525], [0.0032, -0.0157, 0.0292, 0.0216, -0.0084]],
-        [[0.0350, -0.1265, 0.2201, -0.2390, 0.1545], [-0.0220, 0.0665, -0.0859, 0.0611, -0.0479]],
-    ],
-}
-_NEAR_CONTACT = {
-    "S": [
-        [[0.2661, -0.4478, 1.0104, -0.7314, 0.4819], [-0.0554, 0.0351, -0.1543, 0.1721, -0.0235]],
-        [[-0.2630, 0.8949, -1.5688, 1.6904, -1.0409], [0.0603, -0.1891, 0.1732, 0.0186, -0.0622]],
-    ],
-    "D": [_ZERO, [[0.0655, -0.0799, 0.1936, -0.1057, 0.1096], [-0.0001, -0.0274, 0.0137, 0.0147, 0.0081]]],
-    "a1": [_ZERO, [[-0.0526, 0.0353, -0.0658, 0.0113, -0.0207], [0.0054, 0.0030, 0.0060, -0.0075, -0.0048]]],
-    "a2": [
-        [[-0.1110, 0.1244, -0.2795, 0.1110, -0.0721], [0.0372, -0.0566, 0.1422, -0.1273, 0.0309]],
-        [[0.0727, -0.1900, 0.2579, -0.1960, 0.1065], [-0.0674, 0.2440, -0.3438, 0.2150, -0.0513]],
-    ],
-    "a4": [
-        [[-0.0127, 0.0674, -0.1728, 0.0900, -0.0573], [-0.0008, -0.0035, 0.0360, -0.0482, 0.0075]],
-        [[0.0087, -0.0375, 0.0711, -0.0476, 0.0349], [0.0096, -0.0384, 0.0900, -0.1255, 0.0664]],
-    ],
-}
-_CONTACT_Q = (0.4, 1.0)
-_NEAR_CONTACT_Q = (0.5, 1.0)
-_NEAR_CONTACT_LOBE = (0.8, 1.0)
-
-
-@dataclass(frozen=True)
-class FourierShape:
-    """A cosine series of the flux, the same in all bands.
-
-    Attributes
-    ----------
-    cosine : tuple of float
-        Coefficients from order 0 on; the flux is scaled to a maximum of one.
-    """
-
-    cosine: tuple[float, ...]
-
-    def relative_magnitude(self, cycles: FloatArray, band: Band) -> FloatArray:
-        """Magnitudes below maximum light; see `LightCurveShape`."""
-        return _magnitudes(self.flux(cycles, band), _brightest(self, band))
-
-    def flux(self, cycles: FloatArray, band: Band) -> FloatArray:  # noqa: ARG002
-        """Flux in arbitrary units.
-
-        Parameters
-        ----------
-        cycles : `~numpy.ndarray`
-            Periods since the epoch.
-        band : {"I", "V"}
-            Photometric band.
-
-        Returns
-        -------
-        `~numpy.ndarray`
-            The flux.
-        """
-        # cos(k x) is the Chebyshev polynomial of order k in cos x.
-        return np.asarray(chebyshev.chebval(np.cos(2 * np.pi * cycles), self.cosine))
-
-
-def contact_shape(mass_ratio: float, fillout: float, inclination: float) -> FourierShape:
-    """Shape of a contact binary of one temperature.
-
-    Parameters
-    ----------
-    mass_ratio : float
-        Mass ratio up to one; values below 0.4 are treated as 0.4.
-    fillout : float
-        Fill-out, 0 at the inner and 1 at the outer critical surface.
-    inclination : float
-        Inclination in radians.
-
-    Returns
-    -------
-    FourierShape
-        The shape, its deeper minimum near cycle 0.
-    """
-    q = float(np.clip(mass_ratio, *_CONTACT_Q))
-    return _fitted_shape(_CONTACT, q, float(np.clip(fillout, 0.0, 1.0)), inclination)
-
-
-def near_contact_shape(mass_ratio: float, lobe_filling: float, inclination: float) -> FourierShape:
-    """Shape of two detached stars close to their Roche lobes, with T2/T1 the square root of the mass ratio.
-
-    Parameters
-    ----------
-    mass_ratio : float
-        Mass ratio up to one; values below 0.5 are treated as 0.5.
-    lobe_filling : float
-        Radius of both stars over their Roche lobes, 0.8 to 1.
-    inclination : float
-        Inclination in radians.
-
-    Returns
-    -------
-    FourierShape
-        The shape, its deeper minimum at cycle 0.
-    """
-    q = float(np.clip(mass_ratio, *_NEAR_CONTACT_Q))
-    lobe = float(np.clip(lobe_filling, *_NEAR_CONTACT_LOBE))
-    return _fitted_shape(_NEAR_CONTACT, q, 10.0 * (1.0 - lobe), inclination)
-
-
-def _fitted_shape(
-    fit: dict[str, list[list[list[float]]]], mass_ratio: float, x: float, inclination: float
-) -> FourierShape:
-    """Build the cosine series: a0, a3, a6 follow from the fluxes at the two minima and at quadrature."""
-    powers = (np.sin(inclination) ** 2) ** _POWERS
-    basis = np.multiply.outer(np.multiply.outer([1.0, 1.0 - mass_ratio], [1.0, x]), powers)
-    value = {name: float((np.array(coefficients) * basis).sum()) for name, coefficients in fit.items()}
-    a3 = -value["D"] - value["a1"]
-    a0 = 1.0 - 0.5 * value["S"] - value["a4"]
-    a6 = -0.5 * value["S"] - value["a2"]
-    return FourierShape((a0, value["a1"], value["a2"], a3, value["a4"], 0.0, a6))
