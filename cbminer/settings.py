@@ -23,8 +23,8 @@ from cbminer.survey.archive import OGLE_URL
 from cbminer.survey.download import FetchSettings
 from cbminer.survey.mock import MockSettings
 from cbminer.survey.vizier_settings import VizierSettings
-from cbminer.synthetic.cadence import SamplingSettings
 from cbminer.synthetic.library import LibrarySettings
+from cbminer.synthetic.sampling import SamplingSettings
 
 __all__ = [
     "CloudSettings",

@@ -14,7 +14,6 @@ from cbminer.survey.photometry_file import LightCurve, read_light_curve
 from cbminer.synthetic.cadence import (
     Band,
     Cadence,
-    SamplingSettings,
     TemplateFault,
     dilute,
     draw_third_light,
@@ -27,6 +26,7 @@ from cbminer.synthetic.cadence import (
     seasonal_cadence,
     template_cadences,
 )
+from cbminer.synthetic.sampling import SamplingSettings
 from cbminer.synthetic.shapes import SawtoothShape
 
 SETTINGS = SamplingSettings()

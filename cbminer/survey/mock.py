@@ -29,7 +29,8 @@ from cbminer.survey.mock_population import (
     draw_star,
     star_generator,
 )
-from cbminer.synthetic.cadence import Band, Observations, SamplingSettings, sample_light_curve, seasonal_cadence
+from cbminer.synthetic.cadence import Band, Observations, sample_light_curve, seasonal_cadence
+from cbminer.synthetic.sampling import SamplingSettings
 from cbminer.synthetic.shapes import EclipsingShape, LightCurveShape, RocheShape, SawtoothShape, WavesShape
 
 __all__ = [

@@ -13,7 +13,6 @@ from cbminer.synthetic.cadence import (
     Band,
     Cadence,
     Observations,
-    SamplingSettings,
     TemplateCadences,
     draw_third_light,
     perturbed_ephemeris,
@@ -21,6 +20,7 @@ from cbminer.synthetic.cadence import (
     seasonal_cadence,
 )
 from cbminer.synthetic.library_columns import described_field
+from cbminer.synthetic.sampling import SamplingSettings
 from cbminer.synthetic.shapes import LightCurveShape
 
 __all__ = ["OBSERVED", "SightLine", "observe_chunk"]
