@@ -48,7 +48,7 @@ def curve(
     limb_darkening_i: Annotated[float, typer.Option("--limb-darkening-I", help="Linear coefficient in I.")] = 0.30,
     limb_darkening_v: Annotated[float, typer.Option("--limb-darkening-V", help="Linear coefficient in V.")] = 0.30,
     third_light: Annotated[float, typer.Option(help="Share of the light at phase 0.25 that is of other stars.")] = 0.0,
-    phases: Annotated[int, typer.Option(min=4, help="Points of the curve, a multiple of 4.")] = 200,
+    phases: Annotated[int, typer.Option(min=4, help="Points of the curve, a multiple of 4.")] = 100,
     bands_of_cells: Annotated[int, typer.Option(help="Resolution: bands of cells of a star, a multiple of 3.")] = 36,
     reflection: Annotated[bool, typer.Option(help="Whether the stars heat each other.")] = True,
     phoebe: Annotated[

@@ -89,7 +89,7 @@ class LibrarySettings(SettingsModel):
         ge=6,
         le=240,
         multiple_of=3,
-        description="bands of cells of a star: 24 give curves to 0.6 mmag, 36 to 0.3 mmag",
+        description="bands of cells of a star: 24 give curves to about 0.4 mmag rms, 36 to 0.2 mmag",
     )
     limb_darkening_I: float = Field(
         default=0.23, ge=0, le=1, description="linear coefficient of both stars in I (Rucinski's tables for 32 kK)"

@@ -89,10 +89,10 @@ class RocheEngine:
 
     Notes
     -----
-    The error of a curve falls with the square of the number of bands. Against a mesh of 120 bands, the root mean
-    square is about 0.3 mmag with 36 bands (0.6 at most for the pairs of the tests) and 0.6 mmag with 24 (1.2); minima
-    are off by three times that. Eclipses by a companion of less than a tenth of the radius of its star are right to
-    some 5 per cent of their depth.
+    The error of a curve falls with the square of the number of bands. Against a mesh of 144 bands, the root mean
+    square of pairs in contact or near it is about 0.2 mmag with 36 bands and 0.4 mmag with 24, at worst twice that;
+    minima are off by up to 1 and 3 mmag (``benchmarks/roche_vs_phoebe.py``). Eclipses by a companion of less
+    than a tenth of the radius of its star are right to some 5 per cent of their depth.
     """
 
     passbands: Sequence[Passband] = (standard_passband("I"), standard_passband("V"))

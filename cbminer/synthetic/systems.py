@@ -110,6 +110,7 @@ class BinarySystems:
         q, fillout, first, second = _same_length(
             mass_ratio=mass_ratio, fillout_factor=fillout_factor, teff_1=teff_1, teff_2=teff_2
         )
+        _check("mass_ratio", q, lowest=_MASS_RATIOS[0], highest=_MASS_RATIOS[1])
         potential = potential_of_fillout(fillout, q)
         # Two lobes that only touch are two surfaces: each has its own mean temperature.
         touching = np.isnan(second) & ~(potential < lagrange_points(q).potential_1 * (1.0 - _SLACK))
@@ -168,9 +169,9 @@ class BinarySystems:
         q, filling_1, filling_2 = _same_length(
             mass_ratio=mass_ratio, lobe_filling_1=lobe_filling_1, lobe_filling_2=lobe_filling_2
         )
+        _check("mass_ratio", q, lowest=_MASS_RATIOS[0], highest=_MASS_RATIOS[1])
         for name, filling in (("lobe_filling_1", filling_1), ("lobe_filling_2", filling_2)):
             _check(name, filling, lowest=_SMALLEST_FILLING, highest=1.0)
-        _check("mass_ratio", q, lowest=_MASS_RATIOS[0], highest=_MASS_RATIOS[1])
         own_2 = potential_of_lobe_filling(filling_2, 1.0 / q)
         return cls(
             mass_ratio=q,
