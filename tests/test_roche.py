@@ -211,6 +211,11 @@ def test_one_law_is_that_of_two_halves_with_its_own_means():
     assert curves[0] == pytest.approx(curves[1], abs=1e-9)
 
 
+def test_a_batch_of_none_has_no_curves():
+    none = contact(inclination=[70.0, 80.0])[:0]
+    assert RocheEngine(n_bands=12).light_curves(none, PHASES).shape == (0, 2, len(PHASES))
+
+
 def test_systems_are_looped_over_and_indexed():
     batch = contact(inclination=[70.0, 80.0, 90.0])
     assert [float(system.inclination[0]) for system in batch] == [70.0, 80.0, 90.0]

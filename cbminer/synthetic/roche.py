@@ -188,7 +188,7 @@ class RocheEngine:
                 flux[part], columns[part], phases, darkening[part], int(self.n_bands) // PATCH_SIDE, optics
             )
 
-        size = min(_CHUNK, -(-len(systems) // (4 * self.threads)))
+        size = max(1, min(_CHUNK, -(-len(systems) // (4 * self.threads))))
         parts = [slice(start, start + size) for start in range(0, len(systems), size)]
         if self.threads == 1 or len(parts) == 1:
             for part in parts:
@@ -424,6 +424,8 @@ def _share_past(
             far = (other.reach + cell[REACH] / parts) ** 2
             if ahead <= 0.0 or miss >= far:
                 total += 1.0
+                continue
+            if miss < max(other.pole - cell[REACH] / parts, 0.0) ** 2:
                 continue
             stretch = (ahead, math.sqrt(far - miss))
             total += visible_share(cell, (x, y, z), mirror, sight, stretch, other.omega, view.q, 1.0 / parts)
