@@ -72,12 +72,15 @@ class Comparison:
         two depths, ours less PHOEBE's.
     seconds : float
         CPU time of PHOEBE.
+    n_triangles : int
+        Triangles of its mesh.
     """
 
     flux: FloatArray
     rms: dict[str, float]
     depths: dict[str, tuple[float, float]]
     seconds: float
+    n_triangles: int
 
 
 def make_system(
@@ -249,7 +252,7 @@ def compare_with_phoebe(curve: SyntheticCurve, *, engine: RocheEngine, n_triangl
         difference = ours + 2.5 * np.log10(theirs / theirs.max())
         rms[band] = float(difference.std())
         depths[band] = (float(difference[0]), float(difference[half]))
-    return Comparison(flux, rms, depths, float(result.seconds[0]))
+    return Comparison(flux, rms, depths, float(result.seconds[0]), n_triangles)
 
 
 def describe_curve(curve: SyntheticCurve, comparison: Comparison | None) -> list[str]:
@@ -310,7 +313,8 @@ def write_curve(
         bands = [name for name in table.colnames if name.startswith("flux_")]
         for name, flux in zip(bands, comparison.flux, strict=True):
             table[f"phoebe_{name}"] = flux
-            table[f"phoebe_{name}"].info.description = f"{name.removeprefix('flux_')} by PHOEBE, as the flux"
+            table[f"phoebe_{name}"].info.description = f"{name} by PHOEBE"
+        table.meta["phoebe_triangles"] = comparison.n_triangles
     table.write(folder / "curve.ecsv", format="ascii.ecsv")
     figure.savefig(folder / "curve.png", dpi=150)
     provenance = Provenance(
@@ -389,7 +393,7 @@ def _plain(law: LimbDarkening | LimbDarkeningTable) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(law).items()}
 
 
-def _facts(system: BinarySystems) -> dict[str, float | str]:
+def _facts(system: BinarySystems) -> dict[str, float | str | None]:
     """All that follows of the parameters of one system."""
     q = system.mass_ratio
     own_2 = potential_in_frame_2(system.potential_2, q)
@@ -414,4 +418,6 @@ def _facts(system: BinarySystems) -> dict[str, float | str]:
         "volume_radius_2": volume_radius(own_2, 1.0 / q),
         "sum_of_radii": sum_of_radii(system.potential_1, system.potential_2, q),
     }
-    return {"morphology": morphology} | {name: float(number[0]) for name, number in numbers.items()}
+    plain = {name: float(number[0]) for name, number in numbers.items()}
+    # JSON has no NaN: with one law over the envelope the temperature of star 2 is not known by itself.
+    return {"morphology": morphology} | {name: None if np.isnan(number) else number for name, number in plain.items()}
