@@ -42,6 +42,17 @@ _BLOCK = 1 << 14
 _PATIENCE = 30.0
 
 
+def _has_left(sock):
+    """Tell whether the client at the other end has closed, or said that it leaves."""
+    try:
+        waiting = sock.recv(4, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return waiting in {b"", b"QUIT"}
+
+
 @dataclass(frozen=True)
 class Fault:
     """What goes wrong with one HTTP request."""
@@ -124,7 +135,8 @@ class Server:
         # (method or command, file, headers or argument) in the order of arrival.
         self.log = []
         self.agents = set()
-        self.connections = self.most_at_once = self._open_now = 0
+        self.connections = self.most_at_once = 0
+        self._open_now = set()
         self._queue, self._standing = defaultdict(deque), defaultdict(list)
         self._lock = threading.RLock()
         self._stalls = threading.Semaphore(0)
@@ -220,13 +232,14 @@ class Server:
         self.hold(sock)
         with self._lock:
             self.connections += 1
-            self._open_now += 1
-            self.most_at_once = max(self.most_at_once, self._open_now)
+            self._open_now.add(sock)
+            # A client that has left counts no more, though its thread here may not have seen it yet.
+            self.most_at_once = max(self.most_at_once, sum(not _has_left(other) for other in self._open_now))
 
     def closed(self, sock):
         self.let_go(sock)
         with self._lock:
-            self._open_now -= 1
+            self._open_now.discard(sock)
 
     def hold(self, sock):
         """Have a socket ended when the server closes."""
