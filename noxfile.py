@@ -13,7 +13,7 @@ nox.options.default_venv_backend = "uv|virtualenv"
 @nox.session
 def lint(session: nox.Session) -> None:
     """Check style and types."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[dev,train]")
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
@@ -22,7 +22,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests."""
-    session.install("-e", ".[dev]")
+    session.install("-e", ".[dev,train]")
     session.run("pytest", *session.posargs)
 
 

@@ -17,7 +17,7 @@ from astropy.table import QTable
 from cbminer.cli_cache import cache_folder
 from cbminer.columns import values
 from cbminer.measurement import StarTask, read_and_fit
-from cbminer.morphology.fourier import shape_model
+from cbminer.morphology.shape import shape_model
 from cbminer.provenance import read_provenance
 from cbminer.report.figures import FoldedCurve, atlas_pages, save_figure
 from cbminer.selection.cutflow import SelectionSettings
@@ -60,8 +60,8 @@ def main() -> None:
     if len(sys.argv) > 3 and len(odd):
         names = [str(name) for name in odd["id"]]
         store = open_archive(provenance.archive, cache=cache_folder(None)).light_curves("LMC", names)
-        tasks = [StarTask(str(row["id"]), row["period"].value, np.nan) for row in odd]
-        fitted = read_and_fit(store, tasks, cleaning=settings.cleaning, fourier=settings.fourier)
+        tasks = [StarTask(str(row["id"]), row["period_survey"].value, np.nan) for row in odd]
+        fitted = read_and_fit(store, tasks, settings=settings.measurement)
         page = next(iter(atlas_pages(list(_curves(odd, fitted, kinds)), survey=provenance.survey)))
         save_figure(page, Path(sys.argv[3]).with_suffix(""), formats=("png",))
 

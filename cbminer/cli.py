@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_app, cache_folder
+from cbminer.cli_classifier import model_app, train
+from cbminer.cli_morph import morph
 from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
 from cbminer.pipeline import Galaxy
@@ -35,6 +37,9 @@ settings_app = typer.Typer(help="Show the settings, or write them to a file.", n
 app.add_typer(settings_app, name="settings")
 app.add_typer(cache_app, name="cache")
 app.add_typer(synth_app, name="synth")
+app.add_typer(model_app, name="model")
+app.command("morph")(morph)
+app.command("train")(train)
 
 
 class GalaxyChoice(StrEnum):

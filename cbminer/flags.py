@@ -27,6 +27,11 @@ class Flag(IntFlag):
     FEW_POINTS = 65536
     NEGATIVE_REDDENING = 131072
     BLANK_REDDENING = 262144
+    PERIOD_DOUBTED = 524288
+    PERIOD_REPLACED = 1048576
+    PERIOD_AMBIGUOUS = 2097152
+    C_EXTRAPOLATED = 4194304
+    C_PUBLISHED = 8388608
 
 
 FLAG_MEANINGS: dict[Flag, str] = {
@@ -44,11 +49,16 @@ FLAG_MEANINGS: dict[Flag, str] = {
     Flag.LIGHT_CURVE_DAMAGED: "lines of the light curve were set aside",
     Flag.TOO_FEW_POINTS: "too few points for a shape",
     Flag.PHASE_GAP: "phases not covered well enough for a shape",
-    Flag.C_UNKNOWN: "no published c: judged on the Fourier shape alone",
+    Flag.C_UNKNOWN: "no c: judged on the Fourier shape alone",
     Flag.DEGENERATE_SHAPE: "eclipses too shallow to tell contact from near contact",
     Flag.FEW_POINTS: "fewer points than the highest harmonic order asks for: order was limited",
     Flag.NEGATIVE_REDDENING: "negative reddening of the map, kept as it is",
     Flag.BLANK_REDDENING: "in the reddening map, but in a cell without a value",
+    Flag.PERIOD_DOUBTED: "listed period that the light curve does not confirm",
+    Flag.PERIOD_REPLACED: "period of the light curve in place of the listed one",
+    Flag.PERIOD_AMBIGUOUS: "light curve that alone cannot tell the period from half or twice of it",
+    Flag.C_EXTRAPOLATED: "light curve unlike every training curve of c",
+    Flag.C_PUBLISHED: "published c in place of the measured one",
 }
 
 

@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import MaskedColumn, QTable, vstack
 
-from cbminer.catalogue.schema import conform, round_columns
+from cbminer.catalogue.schema import conform, round_columns, spec_of
+from cbminer.classifier.prediction import classifier_model
 from cbminer.columns import float_column, label_column, values
 from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
 from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, measure_stars, read_and_fit
 from cbminer.monitor import Monitor
+from cbminer.morphology.calibration import CCalibration, calibrate_c
 from cbminer.morphology.published import VIZIER, MorphologyTable, morphology_by_star, read_morphology_table
+from cbminer.morphology.shape import ShapeSettings
 from cbminer.photometry.distance import distance_moduli
 from cbminer.photometry.magnitudes import add_intrinsic_photometry
 from cbminer.photometry.reddening import ReddeningMap, read_reddening_map, reddening_of
@@ -98,6 +101,10 @@ class Selection:
         Resolved settings.
     tables : list of `~pathlib.Path`
         Tables of VizieR that were used for all Clouds.
+    calibration : CCalibration or None
+        How measured c was brought to the scale of published values, if there were enough of them.
+    notes : list of str
+        What a reader should know of all Clouds together.
     """
 
     survey: str
@@ -106,6 +113,8 @@ class Selection:
     stars: QTable
     settings: Settings
     tables: list[Path] = field(default_factory=list)
+    calibration: CCalibration | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def candidates(self) -> QTable:
@@ -238,6 +247,8 @@ def run_selection(
         If an input is missing or malformed, or a relation cannot be fitted.
     """
     monitor = monitor or Monitor()
+    # Read here, so that a classifier that cannot be had ends the run before hours of light curves.
+    classifier_model(settings.classifier.model)
     morphology = _morphology_table(settings, galaxies, vizier)
     used = list(vizier.used) if vizier is not None else []
     tables = _Tables(
@@ -245,12 +256,15 @@ def run_selection(
         morphology,
         vizier if settings.survey.catalogue == "vizier" else None,
     )
-    clouds = [_select_cloud(archive, galaxy, survey, settings, tables, jobs, monitor) for galaxy in galaxies]
+    measured = [_measure_cloud(archive, galaxy, survey, settings, tables, jobs, monitor) for galaxy in galaxies]
+    # One scale of c for all Clouds.
+    calibration, notes = _calibration(measured, settings.shape)
+    clouds = [_judge_cloud(cloud, archive, settings, calibration) for cloud in measured]
     name = "mock" if any("mock" in label_column(cloud.stars, "survey") for cloud in clouds) else survey
     if tables.morphology is not None:
         _check_match(tables.morphology, clouds, settings)
     stars = _rank_together(clouds)
-    return Selection(name, archive, clouds, stars, settings, used)
+    return Selection(name, archive, clouds, stars, settings, used, calibration, notes)
 
 
 def _morphology_table(settings: Settings, galaxies: Sequence[Galaxy], vizier: Vizier | None) -> MorphologyTable | None:
@@ -286,7 +300,21 @@ def _true_survey(archive: Archive, galaxy: Galaxy, reading: CatalogueReading, su
     return survey
 
 
-def _select_cloud(
+@dataclass(frozen=True)
+class _MeasuredCloud:
+    """A Cloud whose light curves are measured, and whose stars are not judged yet."""
+
+    galaxy: Galaxy
+    survey: str
+    stars: QTable
+    reading: CatalogueReading
+    files: list[Path]
+    store: LightCurveStore
+    measured: MeasuredStars
+    wanted: npt.NDArray[np.bool_]
+
+
+def _measure_cloud(
     archive: Archive,
     galaxy: Galaxy,
     survey: str,
@@ -294,35 +322,39 @@ def _select_cloud(
     tables: _Tables,
     jobs: int,
     monitor: Monitor,
-) -> CloudSelection:
+) -> _MeasuredCloud:
     reading, files = _catalogue(archive, galaxy, settings, tables.catalogue, monitor)
     survey = _true_survey(archive, galaxy, reading, survey)
     stars = _photometry(reading.stars, survey, settings, settings.cloud[galaxy], tables.dust)
-    relation = resolve_relation(stars, settings.selection)
-    stars = _with_relation(stars, relation)
+    stars = _with_relation(stars, resolve_relation(stars, settings.selection))
     wanted = _wanted(archive, stars, settings)
     store = archive.light_curves(galaxy, label_column(stars, "id")[wanted].tolist(), monitor=monitor)
     measured = _measure(store, galaxy, stars[wanted], settings, jobs, monitor)
-    stars = _with_shapes(stars, wanted, measured)
-    if tables.morphology is not None:
-        stars["c"] = float_column(tables.morphology.look_up(label_column(stars, "id")))
-    else:
-        stars["c"] = float_column(np.full(len(stars), np.nan))
-    stars = judge(round_columns(stars), settings.selection)
-    spare = set(archive.light_curve_stars(galaxy)) - set(label_column(stars, "id"))
-    counts = reading.counts | measured.counts | {"light curves without a row": len(spare)}
+    stars = _with_published_c(_with_shapes(stars, wanted, measured), tables.morphology)
+    return _MeasuredCloud(galaxy, survey, stars, reading, files, store, measured, wanted)
+
+
+def _judge_cloud(
+    cloud: _MeasuredCloud, archive: Archive, settings: Settings, calibration: CCalibration | None
+) -> CloudSelection:
+    stars = _with_c(cloud.stars, calibration, settings.shape)
+    # Again, since light curves may have changed periods.
+    relation = resolve_relation(stars, settings.selection)
+    stars = judge(_with_relation(stars, relation), settings.selection)
+    spare = set(archive.light_curve_stars(cloud.galaxy)) - set(label_column(stars, "id"))
+    counts = cloud.reading.counts | cloud.measured.counts | {"light curves without a row": len(spare)}
     return CloudSelection(
-        galaxy=galaxy,
+        galaxy=cloud.galaxy,
         stars=conform(stars),
         cutflow=tabulate_cutflow(stars, settings.selection),
         residuals=tabulate_residuals(stars, all_relations(stars, settings.selection), settings.selection),
         relation=relation,
-        set_aside=reading.set_aside + measured.set_aside + _spare_curves(spare),
+        set_aside=cloud.reading.set_aside + cloud.measured.set_aside + _spare_curves(spare),
         counts=counts,
-        release=reading.release if survey != "mock" else "simulated",
-        light_curves=store,
-        notes=_notes(archive, galaxy, reading, store, survey),
-        inputs=_inputs(files, galaxy, store, label_column(stars, "id")[wanted]),
+        release=cloud.reading.release if cloud.survey != "mock" else "simulated",
+        light_curves=cloud.store,
+        notes=_notes(archive, cloud.galaxy, cloud.reading, cloud.store, cloud.survey),
+        inputs=_inputs(cloud.files, cloud.galaxy, cloud.store, label_column(stars, "id")[cloud.wanted]),
     )
 
 
@@ -375,8 +407,7 @@ def _measure(
         return measure_stars(
             store,
             tasks,
-            cleaning=settings.cleaning,
-            fourier=settings.fourier,
+            settings=settings.measurement,
             chunk=settings.lightcurves.chunk,
             jobs=jobs,
             strict=settings.survey.strict,
@@ -385,10 +416,12 @@ def _measure(
 
 
 def _tasks(stars: QTable) -> list[StarTask]:
-    periods, epochs = values(stars, "period", "d"), values(stars, "T0", "d")
+    # Of judged stars too the survey's period is where the judgement begins, so that it ends in the same.
+    listed = "period_survey" if "period_survey" in stars.colnames else "period"
+    columns = (values(stars, name, unit) for name, unit in ((listed, "d"), ("T0", "d"), ("VI0", "mag")))
     return [
-        StarTask(str(name), float(period), float(epoch))
-        for name, period, epoch in zip(stars["id"], periods, epochs, strict=True)
+        StarTask(str(name), float(period), float(epoch), float(colour))
+        for name, period, epoch, colour in zip(stars["id"], *columns, strict=True)
     ]
 
 
@@ -402,20 +435,72 @@ def _inputs(
     return [*files, hash_group(f"{galaxy} phot/I", curves)] if curves else files
 
 
+# Measured quantities whose columns have another name: the catalogue's c may be a published one, and formats without
+# upper and lower case would not tell p_not_eclipsing from P_not_eclipsing, the probability of a class.
+_COLUMN_OF = {"c": "c_measured", "e_c": "e_c_measured", "p_not_eclipsing": "p_other"}
+
+
 def _with_shapes(stars: QTable, wanted: npt.NDArray[np.bool_], measured: MeasuredStars) -> QTable:
     result = stars.copy()
-    units = {"scatter", "noise", "depth1", "depth2", "depth_difference", "oconnell"}
+    result["period_survey"] = result["period"]
     for name, data in measured.shapes.items():
-        full = np.full(len(stars), np.nan)
-        full[wanted] = data
+        full = values(stars, "period", "d").copy() if name == "period" else np.full(len(stars), np.nan)
+        full[wanted] = np.where(np.isnan(data), full[wanted], data)
         if name.startswith("n_"):
             known = full >= 0
             result[name] = MaskedColumn(np.where(known, full, 0).astype(np.int64), mask=~known)
         else:
-            result[name] = float_column(full, "mag" if name.removeprefix("e_") in units else "")
+            column = _COLUMN_OF.get(name, name)
+            result[column] = float_column(full, spec_of(column).unit)
+    for name, words in measured.labels.items():
+        every = np.full(len(stars), "", dtype=object)
+        every[wanted] = words
+        result[name] = MaskedColumn(every.astype(str), mask=every == "")
     flags = np.where(wanted, 0, int(Flag.LIGHT_CURVE_NOT_READ))
     flags[wanted] = measured.flags
     result["flags"] = np.asarray(stars["flags"]) | flags
+    return result
+
+
+def _with_published_c(stars: QTable, table: MorphologyTable | None) -> QTable:
+    result = stars.copy()
+    unknown = np.full(len(stars), np.nan)
+    published = unknown if table is None else table.look_up(label_column(stars, "id"))
+    result["c_published"] = float_column(published)
+    for name in ("c_measured", "e_c_measured"):
+        if name not in result.colnames:
+            result[name] = float_column(unknown)
+    return result
+
+
+def _calibration(clouds: Sequence[_MeasuredCloud], shape: ShapeSettings) -> tuple[CCalibration | None, list[str]]:
+    """Fit measured c to published c over all Clouds, and say what came of it."""
+    names = ("c_measured", "e_c_measured", "c_published")
+    measured, error, published = (np.concatenate([values(cloud.stars, name) for cloud in clouds]) for name in names)
+    n_both = int(np.count_nonzero(np.isfinite(measured) & np.isfinite(published)))
+    if n_both < shape.calibration_stars:
+        return None, []
+    fitted = calibrate_c(measured, error, published, least_stars=shape.calibration_stars)
+    if fitted is None:
+        return None, [f"c of {n_both} stars is both published and measured, but the two do not rise together"]
+    note = (
+        f"c of {fitted.n_stars} stars is both published and measured: Spearman correlation {fitted.correlation:.3f}, "
+        f"published less measured {fitted.offset:+.3f} in the median; measured c is brought to the published scale, "
+        f"with a scatter of {fitted.scatter:.3f}"
+    )
+    return fitted, [note]
+
+
+def _with_c(stars: QTable, calibration: CCalibration | None, shape: ShapeSettings) -> QTable:
+    """Choose the c of every star: the published one, or the measured one on the published scale."""
+    result = stars.copy()
+    published, c, e_c = (values(stars, name) for name in ("c_published", "c_measured", "e_c_measured"))
+    if calibration is not None:
+        c, e_c = calibration.apply(c, e_c)
+    replaced = ~np.isnan(published) & (shape.c == "published")
+    result["c"] = float_column(np.where(replaced, published, c))
+    result["e_c"] = float_column(np.where(replaced, np.nan, e_c))
+    result["flags"] = np.asarray(stars["flags"]) | np.where(replaced, int(Flag.C_PUBLISHED), 0)
     return result
 
 
@@ -440,7 +525,7 @@ def _notes(archive: Archive, galaxy: str, reading: CatalogueReading, store: Ligh
 
 
 def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], settings: Settings) -> None:
-    matched = sum(int((~np.isnan(values(cloud.stars, "c"))).sum()) for cloud in clouds)
+    matched = sum(int((~np.isnan(values(cloud.stars, "c_published"))).sum()) for cloud in clouds)
     if matched == 0:
         example = next(iter(table.c), "none")
         msg = (
@@ -449,7 +534,7 @@ def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], setti
         )
         raise InputFormatError(msg)
     for cloud in clouds:
-        cloud.counts["stars with a published c"] = int((~np.isnan(values(cloud.stars, "c"))).sum())
+        cloud.counts["stars with a published c"] = int((~np.isnan(values(cloud.stars, "c_published"))).sum())
         cloud.counts["morphology table: duplicate rows"] = table.n_duplicates
         cloud.counts["morphology table: values out of range"] = table.n_out_of_range
 
@@ -483,5 +568,5 @@ def candidate_curves(selection: Selection) -> Iterator[tuple[QTable, FittedChunk
         if len(mine):
             yield (
                 mine,
-                read_and_fit(cloud.light_curves, _tasks(mine), cleaning=settings.cleaning, fourier=settings.fourier),
+                read_and_fit(cloud.light_curves, _tasks(mine), settings=settings.measurement),
             )

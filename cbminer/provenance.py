@@ -69,6 +69,10 @@ class Provenance:
         Lines, stars and light curves, by Cloud.
     inputs : list of InputFile
         Files that were read.
+    c_calibration : dict or None
+        Nodes and quality of the function that brought measured c to published values, if there was one.
+    classifier : dict or None
+        Model as the settings name it, variant, version and hash of the network that classified light curves.
     versions : dict
         Versions of Python and of the packages.
     """
@@ -83,6 +87,8 @@ class Provenance:
     relations: dict[str, Any]
     counts: dict[str, dict[str, int]]
     inputs: list[InputFile]
+    c_calibration: dict[str, Any] | None = None
+    classifier: dict[str, str] | None = None
     versions: dict[str, str] = field(default_factory=_versions)
 
 

@@ -6,11 +6,12 @@ from astropy.table import QTable
 
 from cbminer.errors import ResourceNotFoundError
 
-__all__ = ["catalog_path", "known_massive_contact_binaries"]
+__all__ = ["catalog_path", "grid_path", "known_massive_contact_binaries"]
 
 _PACKAGE = Path(__file__).parent
-# The wheel holds the tables inside of the package, a checkout beside it.
-_PLACES = (_PACKAGE / "_catalogs", _PACKAGE.parent / "catalogs")
+# The wheel holds the files inside of the package, a checkout beside it.
+_CATALOGS = (_PACKAGE / "_catalogs", _PACKAGE.parent / "catalogs")
+_GRIDS = (_PACKAGE / "_grids", _PACKAGE.parent / "grids")
 
 
 def catalog_path(name: str) -> Path:
@@ -31,10 +32,35 @@ def catalog_path(name: str) -> Path:
     ResourceNotFoundError
         If the package does not ship it.
     """
-    for place in _PLACES:
+    return _find(name, _CATALOGS, "reference table")
+
+
+def grid_path(name: str) -> Path:
+    """Path of a file that was computed for the package, such as the embedding of the morphology parameter.
+
+    Parameters
+    ----------
+    name : str
+        Path below the folder of grids.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The file.
+
+    Raises
+    ------
+    ResourceNotFoundError
+        If the package does not ship it.
+    """
+    return _find(name, _GRIDS, "computed file")
+
+
+def _find(name: str, places: tuple[Path, ...], what: str) -> Path:
+    for place in places:
         if (place / name).is_file():
             return place / name
-    msg = f"reference table {name} is not part of this installation: install cbminer again"
+    msg = f"{what} {name} is not part of this installation: install cbminer again"
     raise ResourceNotFoundError(msg)
 
 

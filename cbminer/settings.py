@@ -10,10 +10,17 @@ import tomlkit
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from cbminer.classifier.prediction import ClassifierSettings
+from cbminer.classifier.recipe import NetworkSettings, TrainingSettings
 from cbminer.errors import SettingsError
+from cbminer.lightcurves.adoption import AdoptionSettings
 from cbminer.lightcurves.cleaning import CleaningSettings
+from cbminer.lightcurves.period_search import PeriodSearchSettings
+from cbminer.lightcurves.periods import PeriodSettings
+from cbminer.measurement import MeasurementSettings
 from cbminer.morphology.fourier import FourierSettings
 from cbminer.morphology.published import MorphologyTableSettings
+from cbminer.morphology.shape import ShapeSettings
 from cbminer.photometry.distance import DistanceSettings
 from cbminer.photometry.magnitudes import ExtinctionSettings
 from cbminer.photometry.reddening import MeanReddening, ReddeningSettings
@@ -73,7 +80,11 @@ class LightCurveSettings(SettingsModel):
         description="needed: those of stars that pass the catalogue-level cuts; all: every one; auto: all of a local "
         "folder, the needed ones of a server",
     )
-    chunk: int = Field(default=1000, ge=1, description="light curves in memory at a time")
+    chunk: int = Field(default=500, ge=1, description="light curves in memory at a time and job")
+    phase_zero: Literal["minimum", "catalogue", "maximum"] = Field(
+        default="minimum",
+        description="phase 0 of the figures: the deeper minimum, T0 of the catalogue, or the maximum",
+    )
 
 
 class ReportSettings(SettingsModel):
@@ -94,13 +105,33 @@ class Settings(SettingsModel):
     reddening: ReddeningSettings = ReddeningSettings()
     lightcurves: LightCurveSettings = LightCurveSettings()
     cleaning: CleaningSettings = CleaningSettings()
+    period_choice: AdoptionSettings = AdoptionSettings()
+    periods: PeriodSettings = PeriodSettings()
+    period_search: PeriodSearchSettings = PeriodSearchSettings()
     fourier: FourierSettings = FourierSettings()
+    shape: ShapeSettings = ShapeSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    network: NetworkSettings = NetworkSettings()
+    training: TrainingSettings = TrainingSettings()
     morphology_table: MorphologyTableSettings = MorphologyTableSettings()
     selection: SelectionSettings = SelectionSettings()
     mock: MockSettings = MockSettings()
     library: LibrarySettings = LibrarySettings()
     sampling: SamplingSettings = SamplingSettings()
     report: ReportSettings = ReportSettings()
+
+    @property
+    def measurement(self) -> MeasurementSettings:
+        """Settings of all that is done to a light curve."""
+        return MeasurementSettings(
+            cleaning=self.cleaning,
+            period_choice=self.period_choice,
+            periods=self.periods,
+            period_search=self.period_search,
+            fourier=self.fourier,
+            shape=self.shape,
+            classifier=self.classifier,
+        )
 
 
 def load_settings(path: Path | None = None) -> Settings:

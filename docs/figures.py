@@ -1,9 +1,10 @@
-"""Draw the figures of the documentation that show the light-curve engine.
+"""Draw the figures of the documentation that show the light-curve engine, the measured curve and the classifier.
 
-Usage: python docs/figures.py [FOLDER]
+Usage: python docs/figures.py [FOLDER [NAME ...]]
 
-Writes look_alikes.png, sky_images.png and roche_vs_phoebe.png, by default to docs/images. The last one needs the
-curves that ``python benchmarks/roche_vs_phoebe.py --save`` has written, and no PHOEBE.
+Writes look_alikes.png, sky_images.png, roche_vs_phoebe.png, morph.png and classifier.png, or those that are named, by
+default all to docs/images. The third needs the curves that ``python benchmarks/roche_vs_phoebe.py --save`` has written,
+and no PHOEBE.
 """
 
 import importlib.util
@@ -17,6 +18,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -24,14 +26,22 @@ from PIL import Image
 from scipy.optimize import brentq
 from scipy.spatial import cKDTree
 
+from cbminer.classifier.card import read_card
+from cbminer.classifier.classes import CLASSES
+from cbminer.classifier.prediction import classifier_model, model_path
 from cbminer.columns import FloatArray
-from cbminer.synthetic.cadence import photometric_error
+from cbminer.measurement import MeasurementSettings, StarTask, fit_curves
+from cbminer.report.shape_figure import shape_figure
+from cbminer.survey.packed import pack_light_curves
+from cbminer.survey.photometry_file import LightCurve
+from cbminer.synthetic.cadence import photometric_error, sample_light_curve, seasonal_cadence
 from cbminer.synthetic.geometry import lagrange_points
 from cbminer.synthetic.limb_darkening import LAWS, LimbDarkening
 from cbminer.synthetic.lobe import AREA, N_COLUMNS, PATCH_SIDE, PLACE, fill_lobe, lay_bands, make_surface
 from cbminer.synthetic.passbands import standard_passband
 from cbminer.synthetic.radiation import INCLINATION, MASS_RATIO, POTENTIAL, fourth_powers, heat
 from cbminer.synthetic.roche import RocheEngine
+from cbminer.synthetic.sampling import SamplingSettings
 from cbminer.synthetic.systems import BinarySystems
 
 ROOT = Path(__file__).parents[1]
@@ -295,19 +305,106 @@ def _benchmark() -> ModuleType:
     return module
 
 
+def measured_curve() -> Figure:
+    """Show what is measured of one light curve: a contact binary as OGLE would see it at I = 17.5."""
+    system = BinarySystems.contact(0.8, 72.0, fillout_factor=0.3, teff_1=TEFF, teff_2=0.98 * TEFF)
+    grid = np.arange(1001) / 1000.0
+    flux = RocheEngine(passbands=(PASSBAND,)).light_curves(system, grid)[0, 0]
+    below = -2.5 * np.log10(flux / flux.max())
+    rng = np.random.default_rng(17)
+    settings = SamplingSettings()
+    period, epoch = 0.9127, 2456000.3
+    seen = sample_light_curve(
+        lambda cycles, _band: np.interp(cycles % 1.0, grid, below),
+        seasonal_cadence("LMC", settings, rng=rng),
+        brightest={"I": 17.5},
+        period=period,
+        epoch=epoch,
+        settings=settings,
+        rng=rng,
+    )["I"]
+    curve = LightCurve(seen.time, seen.mag.astype(np.float32), seen.mag_err.astype(np.float32))
+    # Listed at half its period, as contact binaries are.
+    task = StarTask("simulated", period / 2.0, epoch)
+    fitted = fit_curves(pack_light_curves(["simulated"], [curve]), [task], settings=MeasurementSettings())
+    return shape_figure(fitted, 0, title="contact binary, q = 0.8, i = 72 deg", survey="mock")
+
+
+def classifier_figures() -> Figure:
+    """Confusion of the standard network, and its figures over magnitude, points and inclination, from its card."""
+    path = model_path("standard")
+    synthetic = read_card(path, sha256=classifier_model("standard").digest())["synthetic"]
+    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
+    confusion, magnitude, inclination = figure.subplots(1, 3, width_ratios=(1.15, 1.0, 1.0))
+    draw_confusion(confusion, np.array(synthetic["bright"]["confusion"], dtype=float))
+    draw_magnitudes(magnitude, synthetic["by_magnitude"])
+    draw_inclinations(inclination, synthetic["by_inclination"])
+    return figure
+
+
+def draw_confusion(axes: Axes, counts: FloatArray) -> None:
+    """Share of each true class by the class that it was given."""
+    share = 100.0 * counts / counts.sum(axis=1, keepdims=True)
+    words = ["contact", "near\ncontact", "detached", "ellip-\nsoidal", "not\neclipsing"]
+    axes.imshow(share, cmap="Blues", vmin=0.0, vmax=100.0)
+    for row, column in np.ndindex(share.shape):
+        colour = "white" if share[row, column] > 55.0 else "black"
+        axes.text(column, row, f"{share[row, column]:.1f}", ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(len(words)), words, fontsize=8)
+    axes.set_yticks(range(len(words)), words, fontsize=8)
+    axes.tick_params(length=0)
+    axes.set(xlabel="class by the network", ylabel="true class", title="I = 16 to 17, per cent of a true class")
+
+
+def draw_magnitudes(axes: Axes, rows: dict[str, Any]) -> None:
+    """Recall of each class over magnitude."""
+    magnitudes = [float(value) for value in rows]
+    styles = zip(CLASSES, (VERMILION, ORANGE, BLUE, "#009E73", "#666666"), "osD^v", strict=True)
+    for name, colour, marker in styles:
+        recall = np.array([row["recall"][name] for row in rows.values()])
+        axes.errorbar(
+            magnitudes,
+            recall[:, 0],
+            np.abs(recall[:, 1:] - recall[:, :1]).T,
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linewidth=1.2,
+            label=name.replace("_", " "),
+        )
+    axes.set(xlabel="I [mag]", ylabel="recall", ylim=(0.0, 1.0), title="400 to 700 points")
+    axes.legend(loc="lower left")
+
+
+def draw_inclinations(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """How often the network is right over inclination, and how sure of it it is."""
+    middle = [0.5 * (row["from"] + row["to"]) for row in rows]
+    accuracy = np.array([row["accuracy"] for row in rows])
+    spread = np.abs(accuracy[:, 1:] - accuracy[:, :1]).T
+    axes.errorbar(middle, accuracy[:, 0], spread, color=BLUE, marker="o", markersize=4, label="in their class")
+    said = [row["mean_largest_probability"] for row in rows]
+    axes.plot(middle, said, color=VERMILION, marker="s", markersize=4, linestyle="--", label="probability of it")
+    axes.set(xlabel="inclination [deg]", xlim=(0.0, 90.0), ylim=(0.0, 1.0))
+    axes.set(ylabel="share, probability", title="contact, near contact, detached")
+    axes.legend(loc="lower right")
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "look_alikes": look_alikes,
     "sky_images": sky_images,
     "roche_vs_phoebe": against_phoebe,
+    "morph": measured_curve,
+    "classifier": classifier_figures,
 }
 
 
 def main() -> None:
-    """Draw all figures."""
+    """Draw the figures."""
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):
-        for name, draw in FIGURES.items():
+        for name in sys.argv[2:] or FIGURES:
+            draw = FIGURES[name]
             save(draw(), folder / f"{name}.png", shaded=draw is sky_images)
 
 

@@ -118,6 +118,8 @@ def test_provenance_names_inputs_settings_and_relation(run):
     assert content["relations"]["LMC"]["mode"] == "derived"
     assert content["settings"]["selection"]["period"]["period_max"] == "3 d"
     assert content["counts"]["LMC"]["stars"] == 150
+    assert content["classifier"]["model"] == content["settings"]["classifier"]["model"] == "standard"
+    assert len(content["classifier"]["sha256"]) == 64
 
 
 def test_number_of_jobs_does_not_change_a_byte(mock_archive, run, tmp_path):
@@ -141,8 +143,9 @@ def test_explain_gives_every_number_and_its_distance_from_the_limit(run, capsys)
         "main sequence: passes",
         "equal depths: passes",
         "inside by",
-        "C_UNKNOWN",
+        "morphology c: passes",
         "simulated star",
+        "class: ",
     ):
         assert word in text
     out_star = judged[~np.asarray(judged["selected"])][0]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import least_squares
 
-from cbminer.lightcurves.cleaning import CleaningSettings, Reason, clean
 from cbminer.lightcurves.folding import fold
-from cbminer.morphology.fourier import FourierSettings, measure_shapes, shape_model
+from cbminer.morphology.fourier import FourierSettings
+from cbminer.morphology.shape import measure_shapes, shape_model
 from cbminer.survey.packed import pack_light_curves
 from cbminer.survey.photometry_file import LightCurve
 
@@ -34,7 +34,7 @@ def observe(shapes, *, n_points=500, noise=0.005, seed=1):
 def measure(curves):
     n_stars = len(curves)
     phase = fold(curves.time, curves.offsets, np.full(n_stars, PERIOD), np.full(n_stars, 2455000.0))
-    return measure_shapes(curves, phase, settings=FourierSettings())
+    return measure_shapes(curves, phase, fourier=FourierSettings())
 
 
 def shape_of_figures(figures):
@@ -145,30 +145,8 @@ def test_empty_curve_and_missing_period_have_no_shape():
     assert np.isnan(measure(empty).depth1[0])
     curves = observe([unequal])
     phase = fold(curves.time, curves.offsets, np.array([np.nan]), np.array([2455000.0]))
-    shapes = measure_shapes(curves, phase, settings=FourierSettings())
+    shapes = measure_shapes(curves, phase, fourier=FourierSettings())
     assert np.isnan(shapes.W[0])
-
-
-def narrow_eclipse(x):
-    return np.where(np.abs((x + 0.5) % 1 - 0.5) < 0.03, 0.7, 0.0)
-
-
-def test_cleaning_counts_every_point_and_spares_eclipses():
-    curves = observe([narrow_eclipse])
-    time, mag, error = curves.time.copy(), curves.mag.copy(), curves.mag_err.copy()
-    mag[10] -= 1.0
-    mag[20] += 2.0
-    error[30], error[40], mag[50] = 0.0, 2.0, np.nan
-    time[61] = time[60]
-    dirty = type(curves)(curves.stars, curves.offsets, time, mag, error)
-    phase = fold(dirty.time, dirty.offsets, np.array([PERIOD]), np.array([2455000.0]))
-    cleaned = clean(dirty, phase, settings=CleaningSettings())
-    assert cleaned.reasons.sum() == 500
-    assert cleaned.reasons[0, Reason.KEPT] == len(cleaned.curves.time) == len(cleaned.phase)
-    assert cleaned.reasons[0].tolist() == [494, 1, 1, 1, 1, 1, 1]
-    assert np.count_nonzero(cleaned.curves.mag > 16.5) == np.count_nonzero(
-        narrow_eclipse((time - 2455000.3) / PERIOD % 1)[np.delete(np.arange(500), [10, 20, 30, 40, 50, 61])] > 0
-    )
 
 
 def shape_of_fluxes(fluxes):

@@ -13,6 +13,7 @@ import numpy as np
 from astropy.table import MaskedColumn, QTable
 from astropy.utils.masked import Masked
 
+from cbminer.classifier.classes import CLASS_LABELS, CLASSES, ClassName
 from cbminer.columns import label_column, values
 
 __all__ = ["COLUMNS", "ColumnSpec", "conform", "round_columns", "spec_of"]
@@ -73,6 +74,13 @@ def _measured(name: str, decimals: int, unit: str, ucd: str, description: str) -
     )
 
 
+def _class_probability(name: ClassName) -> tuple[ColumnSpec, ColumnSpec]:
+    """Return the probability of a class and its standard error."""
+    description = f"Probability of the class by the light curve: {CLASS_LABELS[name]}"
+    return _measured(f"P_{name}", 4, "", "stat.probability", description)
+
+
+# Names differ by more than upper and lower case, which FITS and databases do not tell apart.
 COLUMNS: tuple[ColumnSpec, ...] = (
     _text("id", "Identifier of the star in the survey", "meta.id;meta.main"),
     _text("survey", "Survey the star comes from; mock means simulated, not observed", "meta.id;meta.dataset"),
@@ -84,8 +92,25 @@ COLUMNS: tuple[ColumnSpec, ...] = (
     _text("ogle3_id", "Identifier in the OGLE-III photometric maps", "meta.id.cross"),
     _text("ogle2_id", "Identifier in the OGLE-II photometric maps", "meta.id.cross"),
     _text("other_id", "Other designation", "meta.id.cross"),
-    _float("period", 7, "d", "time.period", "Orbital period of the survey's catalogue"),
+    *_measured(
+        "period", 8, "d", "time.period", "Orbital period: the survey's, refined or replaced as period_source says"
+    ),
+    _float("period_survey", 7, "d", "time.period", "Period of the survey's catalogue"),
+    _text("period_source", "survey, refined, half, double (of the survey's) or search", "meta.note"),
+    _text("period_verdict", "What the light curve says of the survey's period", "meta.code.class"),
+    _float("p_confirmed", 4, "", "stat.probability", "Probability that the survey's period is the orbital one"),
+    _float("p_half", 4, "", "stat.probability", "Probability that half of the survey's period is"),
+    _float("p_double", 4, "", "stat.probability", "Probability that twice the survey's period is"),
+    _float("p_other", 4, "", "stat.probability", "Probability that the star varies, but eclipses nothing"),
+    _float("p_refuted", 4, "", "stat.probability", "Probability that the light curve does not repeat with the period"),
+    _text(
+        "variability", "eclipsing, other, none or undecided: the light curve with the adopted period", "meta.code.class"
+    ),
+    _text("period_alias", "Frequency of the sampling by which a period that was searched may be an alias", "meta.note"),
     _float("T0", 5, "d", "time.epoch", "Epoch of the primary minimum, full heliocentric Julian date"),
+    *_measured(
+        "T0_fit", 5, "d", "time.epoch", "Epoch of the deeper minimum, full HJD, in the middle of the light curve"
+    ),
     *_measured("I_mag", 4, "mag", "phot.mag;em.opt.I", f"I magnitude {_AT_MAXIMUM}"),
     *_measured("V_mag", 4, "mag", "phot.mag;em.opt.V", f"V magnitude {_AT_MAXIMUM}"),
     _float(
@@ -128,7 +153,13 @@ COLUMNS: tuple[ColumnSpec, ...] = (
     _integer("n_harmonics", "Order of the harmonic fit", "meta.number"),
     _float("phase_gap", 4, "", "src.var", "Widest gap in phase without a point, cycles"),
     _float("scatter", 5, "mag", "stat.stdev;phot.mag;em.opt.I", "Root mean square of the points about the fit"),
-    _float("noise", 5, "mag", "stat.error;phot.mag;em.opt.I", "Median error of one point as the survey states it"),
+    _float(
+        "noise",
+        5,
+        "mag",
+        "stat.error;phot.mag;em.opt.I",
+        "Root mean square of the errors of the points that were fitted",
+    ),
     *_measured(
         "depth1", 4, "mag", "src.var.amplitude;em.opt.I", "Depth of the deeper minimum of the fit below maximum light"
     ),
@@ -140,13 +171,30 @@ COLUMNS: tuple[ColumnSpec, ...] = (
     *_measured(
         "oconnell", 4, "mag", "phot.mag;arith.diff;em.opt.I", "Maximum at phase 0.25 minus maximum at phase 0.75"
     ),
+    *_measured(
+        "eclipse_width1", 5, "", "src.var", "Full width of the deeper minimum at half its depth in flux, cycles"
+    ),
+    *_measured("eclipse_width2", 5, "", "src.var", "Full width of the other minimum at half its depth in flux, cycles"),
+    *_measured("contact_angle1", 3, "deg", "src.var", "Phase angle of first contact of the deeper minimum"),
+    *_measured("contact_angle2", 3, "deg", "src.var", "Phase angle of first contact of the other minimum"),
+    *_measured(
+        "temperature_ratio", 4, "", "phys.temperature;arith.ratio", "T2/T1 implied by the depths of both minima"
+    ),
     *_measured("a1", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 1, of the flux over its maximum"),
     *_measured("a2", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 2, of the flux over its maximum"),
     *_measured("a4", 5, "", "stat.Fourier;phot.flux", "Cosine coefficient, order 4, of the flux over its maximum"),
     *_measured("W", 5, "", "src.morph.param", "Contact criterion a4 - a2 (0.125 - a2); above 0 for contact"),
     *_measured("asymmetry", 5, "", "src.morph.param", "Sine terms of the flux, root of the sum of squares, over |a2|"),
     _float("excess_scatter", 5, "", "src.morph.param", "Scatter beyond the stated noise over depth1"),
-    _float("c", 4, "", "src.morph.param", "Morphology parameter c of a published table given by the user"),
+    *_measured(
+        "c", 4, "", "src.morph.param", "Morphology parameter c that the cut uses: published if given, else measured"
+    ),
+    _float("c_published", 4, "", "src.morph.param", "Morphology parameter of a published table given by the user"),
+    *_measured("c_measured", 4, "", "src.morph.param", "Morphology parameter of the light curve by this package"),
+    _float("c_distance", 4, "", "stat.value", "Distance of the curve from the nearest training curve of c, rms"),
+    _text("light_curve_class", "Most probable class of the light curve; undecided if none is probable", "src.class"),
+    *(column for name in CLASSES for column in _class_probability(name)),
+    _text("classifier_version", "Version of the network that gave the probabilities of the classes", "meta.version"),
     *_measured("plc_residual", 4, "mag", "phys.magAbs;arith.diff", "M_V minus the period-luminosity-colour relation"),
     _float("plc_significance", 3, "", "stat.value", "plc_residual over its error and the intrinsic scatter together"),
     ColumnSpec("selected", "boolean", "Whether the star passes every cut", "meta.code"),

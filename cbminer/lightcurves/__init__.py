@@ -1,3 +1,9 @@
-"""Light curves: gathered, cleaned and folded."""
+"""Light curves: gathered, cleaned and folded, and their periods judged."""
+
+from pathlib import Path
+
+from cbminer.kernels import discard_stale_kernels
 
 __all__: list[str] = []
+
+discard_stale_kernels(Path(__file__).parent, ("cleaning", "folding", "period_fit", "period_kernels", "period_shape"))

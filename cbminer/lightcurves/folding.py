@@ -25,10 +25,13 @@ def fold(time: FloatArray, offsets: npt.NDArray[np.int64], period: FloatArray, e
     Returns
     -------
     `~numpy.ndarray`
-        Phases in [0, 1) of all points; NaN for a star without a period or an epoch.
+        Phases in [0, 1) of all points; NaN for a star without a period above 0 or an epoch.
     """
     phase = np.empty_like(time)
     for star in range(len(offsets) - 1):
+        if not period[star] > 0.0:
+            phase[offsets[star] : offsets[star + 1]] = np.nan
+            continue
         for point in range(offsets[star], offsets[star + 1]):
             cycles = (time[point] - epoch[star]) / period[star]
             phase[point] = (cycles - np.floor(cycles)) % 1.0

@@ -1,3 +1,9 @@
 """Shapes of light curves."""
 
+from pathlib import Path
+
+from cbminer.kernels import discard_stale_kernels
+
 __all__: list[str] = []
+
+discard_stale_kernels(Path(__file__).parent, ("eclipses", "embedding", "matching", "minima", "spline"))

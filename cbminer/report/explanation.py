@@ -7,15 +7,29 @@ from pathlib import Path
 import numpy as np
 from astropy.table import QTable, Table
 
+from cbminer.classifier.classes import CLASSES
 from cbminer.columns import label_column, values
 from cbminer.errors import OutputError, UnknownStarError
 from cbminer.flags import FLAG_MEANINGS, Flag
 from cbminer.provenance import Provenance, read_provenance
+from cbminer.report.classes import class_line, classifier_title
 from cbminer.report.products import SET_ASIDE_FILE
 from cbminer.selection.cutflow import SelectionSettings
 from cbminer.settings import settings_from_mapping
 
 __all__ = ["explain_star"]
+
+# Probabilities below this are not printed.
+_LEAST_SHOWN = 0.01
+# Verdicts on the survey's period by the column of their probability; the last one is what earlier runs call p_other.
+_VERDICTS = {
+    "p_confirmed": "confirmed",
+    "p_half": "half",
+    "p_double": "double",
+    "p_other": "not eclipsing",
+    "p_refuted": "refuted",
+    "p_not_eclipsing": "not eclipsing",
+}
 
 
 def explain_star(run: Path, star: str) -> list[str]:
@@ -93,15 +107,47 @@ def _numbers(row: QTable, provenance: Provenance) -> Iterator[str]:
         return f"{name} = {text}"
 
     period = values(row, "period", "d")[0]
-    yield f"period = {period:.7f} d" if not np.isnan(period) else "period is not known"
+    yield f"period = {period:.7f} d{_period_origin(row)}" if not np.isnan(period) else "period is not known"
     yield ", ".join(pair(name, "mag", 3) for name in ("I_mag", "V_mag", "E_VI"))
     yield ", ".join(pair(name, "mag", 3) for name in ("M_V", "VI0", "distance_modulus"))
-    yield f"{pair('depth1', 'mag', 4)}, {pair('depth2', 'mag', 4)}, {pair('W', '', 4)}"
+    yield f"{pair('depth1', 'mag', 4)}, {pair('depth2', 'mag', 4)}, {pair('W', '', 4)}, {pair('c', '', 3)}"
+    if int(row["flags"][0]) & Flag.C_PUBLISHED:
+        yield f"c is the published one; {pair('c_measured', '', 3)}"
+    elif provenance.c_calibration is not None:
+        n_published = provenance.c_calibration["n_stars"]
+        yield f"c is {pair('c_measured', '', 3)}, brought to the scale of {n_published} published values"
+    yield from _class(row, provenance)
     relation = provenance.relations[str(row["galaxy"][0])]
     yield (
         f"{pair('plc_residual', 'mag', 3)} about M_V = {relation['a']:.2f} log P {relation['b']:+.2f} (V-I)_0 "
         f"{relation['c']:+.2f} ({relation['mode']}, intrinsic scatter {relation['intrinsic_scatter']:.2f} mag)"
     )
+
+
+def _class(row: QTable, provenance: Provenance) -> Iterator[str]:
+    if provenance.classifier is None:
+        # A run of a version that did not classify.
+        return
+    label, version = (label_column(row, name)[0] for name in ("light_curve_class", "classifier_version"))
+    probability, error = (
+        np.array([values(row, f"{prefix}{name}")[0] for name in CLASSES]) for prefix in ("P_", "e_P_")
+    )
+    yield class_line(label, probability, error, title=classifier_title(provenance.classifier["model"], version))
+
+
+def _period_origin(row: QTable) -> str:
+    """Say where the period comes from, and what the light curve says of the survey's."""
+    source, verdict = (label_column(row, name)[0] for name in ("period_source", "period_verdict"))
+    if not verdict:
+        return ""
+    listed = values(row, "period_survey", "d")[0]
+    numbers = [
+        f"{words} {values(row, name)[0]:.2f}"
+        for name, words in _VERDICTS.items()
+        if name in row.colnames and values(row, name)[0] >= _LEAST_SHOWN
+    ]
+    of_survey = f"the survey lists {listed:.7f} d" if not np.isnan(listed) else "the survey lists none"
+    return f" ({source}; {of_survey}: {verdict.replace('_', ' ')}, probabilities {', '.join(numbers) or 'unknown'})"
 
 
 def _cut_lines(row: QTable, settings: SelectionSettings) -> Iterator[str]:

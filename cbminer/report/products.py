@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable, Row, Table, vstack
@@ -11,10 +12,12 @@ from astropy.table import QTable, Row, Table, vstack
 from cbminer.catalogue.writers import CatalogueTitle, write_catalogue
 from cbminer.columns import label_column, values
 from cbminer.measurement import FittedChunk
-from cbminer.morphology.fourier import shape_model
+from cbminer.morphology.calibration import CCalibration
 from cbminer.morphology.published import VIZIER
+from cbminer.morphology.shape import shape_model
 from cbminer.pipeline import CloudSelection, Selection, candidate_curves
 from cbminer.provenance import InputFile, Provenance, hash_files, write_provenance
+from cbminer.report.classes import classifier_record, probabilities_text
 from cbminer.report.figures import (
     FoldedCurve,
     MainSequenceRegion,
@@ -26,6 +29,7 @@ from cbminer.report.figures import (
     period_luminosity_diagram,
     save_figure,
 )
+from cbminer.report.shape_figure import phase_offset
 from cbminer.selection.plc_table import main_sequence_sample
 from cbminer.settings import settings_to_toml
 from cbminer.survey.textfile import SetAside
@@ -123,7 +127,14 @@ def _provenance(selection: Selection, command: str) -> Provenance:
         relations={cloud.galaxy: asdict(cloud.relation) for cloud in clouds},
         counts={cloud.galaxy: cloud.counts | {"candidates": n_selected[cloud.galaxy]} for cloud in clouds},
         inputs=inputs,
+        c_calibration=None if selection.calibration is None else _calibration_record(selection.calibration),
+        classifier=classifier_record(selection.settings.classifier),
     )
+
+
+def _calibration_record(calibration: CCalibration) -> dict[str, Any]:
+    record = asdict(calibration)
+    return record | {name: np.round(record[name], 4).tolist() for name in ("measured", "published")}
 
 
 def _write_figures(folder: Path, selection: Selection) -> None:
@@ -162,25 +173,29 @@ def _band(cloud: CloudSelection, selection: Selection) -> RelationBand:
 
 def _folded_curves(selection: Selection) -> Sequence[FoldedCurve]:
     folded = {}
+    phase_zero = selection.settings.lightcurves.phase_zero
     for candidates, fitted in candidate_curves(selection):
+        epochs = values(candidates, "T0", "d")
         for index, row in enumerate(candidates):
-            folded[int(row["rank"])] = _folded_curve(row, fitted, index)
+            zero = phase_offset(fitted, index, phase_zero=phase_zero, has_epoch=bool(np.isfinite(epochs[index])))
+            folded[int(row["rank"])] = _folded_curve(row, fitted, index, zero)
     return [folded[rank] for rank in sorted(folded)]
 
 
-def _folded_curve(row: Row, fitted: FittedChunk, index: int) -> FoldedCurve:
+def _folded_curve(row: Row, fitted: FittedChunk, index: int, zero: float) -> FoldedCurve:
     curves, shapes = fitted.cleaned.curves, fitted.shapes
     points = curves.points_of(index)
     lines = (
         f"{row['galaxy']}  P = {row['period'].to_value('d'):.4f} d",
-        f"M_V = {row['M_V'].to_value('mag'):.2f}  W = {row['W']:.3f}",
+        f"M_V = {row['M_V'].to_value('mag'):.2f}  W = {row['W']:.3f}  c = {row['c']:.2f}",
+        probabilities_text(fitted.classes.probability[index], fitted.classes.e_probability[index], sign="±", most=2),
     )
     return FoldedCurve(
         str(row["id"]),
         lines,
-        (fitted.cleaned.phase[points] - shapes.phase_zero[index]) % 1.0,
+        (fitted.cleaned.phase[points] - zero) % 1.0,
         curves.mag[points],
         curves.mag_err[points],
         _MODEL_PHASE,
-        shape_model(shapes, index, _MODEL_PHASE),
+        shape_model(shapes, index, _MODEL_PHASE + zero - shapes.phase_zero[index]),
     )

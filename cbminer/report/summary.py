@@ -1,19 +1,23 @@
 """The summary of a run on one screen."""
 
+import textwrap
 from collections.abc import Iterator
 from importlib.metadata import version
 
 import numpy as np
 from astropy.table import QTable
 
+from cbminer.classifier.classes import CLASSES
 from cbminer.columns import label_column, values
 from cbminer.flags import FLAG_MEANINGS, Flag
 from cbminer.pipeline import CloudSelection, Selection
+from cbminer.report.classes import classifier_title
 from cbminer.report.products import cutflow_of_run
 
 __all__ = ["summary_lines"]
 
 _SHOWN = 8
+_WIDTH = 80
 # Flags that say that a substitute was used or a number was missing, for the summary.
 _SUMMARISED = (
     Flag.MEAN_REDDENING,
@@ -51,9 +55,11 @@ def summary_lines(selection: Selection) -> Iterator[str]:
     yield ""
     for cloud in selection.clouds:
         yield _relation_line(cloud)
+    yield from _class_lines(selection)
     yield _substitutes_line(selection.stars)
     for cloud in selection.clouds:
         yield from (f"note: {note}" for note in cloud.notes)
+    yield from (f"note: {note}" for note in selection.notes)
     yield ""
     yield from _candidate_lines(selection.candidates)
 
@@ -93,6 +99,17 @@ def _relation_line(cloud: CloudSelection) -> str:
     return f"{text}; {int(chosen['n_stars'][0])} C stars {median:+.2f}, scatter {scatter:.2f} mag"
 
 
+def _class_lines(selection: Selection) -> Iterator[str]:
+    labels = label_column(selection.stars, "light_curve_class")
+    found = [f"{count:,} {name}" for name in (*CLASSES, "undecided") if (count := np.count_nonzero(labels == name))]
+    if not found:
+        return
+    versions = label_column(selection.stars, "classifier_version")
+    title = classifier_title(selection.settings.classifier.model, str(versions[labels != ""][0]))
+    text = f"light curves by class ({title})  {'; '.join(found).replace('_', ' ')}"
+    yield from textwrap.wrap(text, _WIDTH, subsequent_indent="    ")
+
+
 def _substitutes_line(stars: QTable) -> str:
     flags = np.asarray(stars["flags"])
     found = []
@@ -107,18 +124,25 @@ def _candidate_lines(candidates: QTable) -> Iterator[str]:
     yield f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'}"
     if len(candidates) == 0:
         return
-    yield f"{'rank':>4}  {'id':<20}{'P/d':>8}{'M_V':>7}{'(V-I)0':>8}{'depth1':>8}{'W':>8}  label"
+    yield f"{'rank':>4}  {'id':<20}{'P/d':>8}{'M_V':>7}{'(V-I)0':>8}{'depth1':>8}{'W':>8}{'contact':>8}  label"
     shown = candidates[:_SHOWN]
     columns = [
         values(shown, name, unit)
-        for name, unit in (("period", "d"), ("M_V", "mag"), ("VI0", "mag"), ("depth1", "mag"), ("W", ""))
+        for name, unit in (
+            ("period", "d"),
+            ("M_V", "mag"),
+            ("VI0", "mag"),
+            ("depth1", "mag"),
+            ("W", ""),
+            ("P_contact", ""),
+        )
     ]
     names, labels = label_column(shown, "id"), label_column(shown, "spectral_label")
     for index in range(len(shown)):
-        period, magnitude, colour, depth, roundness = (column[index] for column in columns)
+        period, magnitude, colour, depth, roundness, contact = (column[index] for column in columns)
         yield (
             f"{index + 1:>4}  {names[index]:<20}{period:>8.4f}{magnitude:>7.2f}{colour:>8.2f}"
-            f"{depth:>8.3f}{roundness:>8.3f}  {labels[index]}"
+            f"{depth:>8.3f}{roundness:>8.3f}{contact:>8.2f}  {labels[index]}"
         )
     if len(candidates) > _SHOWN:
         yield f"      and {len(candidates) - _SHOWN} more"

@@ -231,9 +231,21 @@ class SmoothShapeCut(Cut):
         default=0.15, gt=0, description="largest scatter beyond the noise over depth1; spotted and Be stars have more"
     )
     n_sigma: float = Field(default=3.0, ge=0, description="limits of asymmetry and phase are at least this many errors")
+    variability: tuple[Literal["eclipsing", "other", "none", "undecided"], ...] = Field(
+        default=("eclipsing", "undecided"),
+        description="what the light curve may vary as with the adopted period; other: pulsators and the like",
+    )
 
     def conditions(self, stars: QTable) -> list[AnyCondition]:
         """Evaluate the shape; see `Cut.conditions`."""
+        if "variability" not in stars.colnames:
+            return self._shape_conditions(stars)
+        found = label_column(stars, "variability")
+        words = np.where(found == "", "undecided", found)
+        eclipses = Membership("variability", words, self.variability, "not the light curve of an eclipsing binary")
+        return [*self._shape_conditions(stars), eclipses]
+
+    def _shape_conditions(self, stars: QTable) -> list[AnyCondition]:
         n_stars = len(stars)
         offset = np.abs(values(stars, "phase_secondary") - 0.5)
         asymmetry_limit = self._at_least(self.asymmetry_max, values(stars, "e_asymmetry"))
@@ -251,7 +263,7 @@ class SmoothShapeCut(Cut):
 
 
 class MorphologyCut(Cut):
-    """Keep stars with a high morphology parameter c, where a table of it was given.
+    """Keep stars with a high morphology parameter c, published or measured.
 
     A star without c goes on by default, judged on its Fourier shape by the other cuts and flagged.
     """

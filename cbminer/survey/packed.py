@@ -53,6 +53,25 @@ class PackedLightCurves:
         """
         return slice(int(self.offsets[index]), int(self.offsets[index + 1]))
 
+    def stars_at(self, places: npt.NDArray[np.int64]) -> "PackedLightCurves":
+        """Take some stars with all of their points.
+
+        Parameters
+        ----------
+        places : `~numpy.ndarray`
+            Places of the stars.
+
+        Returns
+        -------
+        PackedLightCurves
+            Those stars, in the order of the places.
+        """
+        slices = [self.points_of(int(place)) for place in places]
+        offsets = np.concatenate(([0], np.cumsum([item.stop - item.start for item in slices]))).astype(np.int64)
+        points = np.concatenate([np.empty(0, dtype=np.int64), *(np.arange(item.start, item.stop) for item in slices)])
+        stars = tuple(self.stars[int(place)] for place in places)
+        return PackedLightCurves(stars, offsets, self.time[points], self.mag[points], self.mag_err[points])
+
     def subset(self, keep: npt.NDArray[np.bool_]) -> "PackedLightCurves":
         """Keep some points of every star.
 

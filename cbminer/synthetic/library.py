@@ -6,9 +6,7 @@ whatever the number of threads, and nothing larger than a chunk is ever in memor
 
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +31,7 @@ from cbminer.synthetic.priors import BINARY_KINDS, BinaryDraw, BinaryPriors, dra
 from cbminer.synthetic.roche import RocheEngine
 from cbminer.synthetic.shapes import LightCurveShape
 from cbminer.theory.colours import pair_photometry
+from cbminer.whole_file import written_whole
 
 __all__ = [
     "KINDS",
@@ -276,7 +275,7 @@ def write_library(
             raise SettingsError(msg)
     refuse_existing(path, overwrite=overwrite)
     schema = _schema(settings, seed, n, sight)
-    with _written_beside(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+    with written_whole(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for start in range(0, n, _CHUNK):
             chunk = draw_chunk(start, settings=settings, seed=seed, threads=threads or os.cpu_count() or 1)
             # A last chunk that is short is the beginning of a whole one: more rows keep those that there are.
@@ -310,29 +309,6 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         msg = f"{path} exists: replace it with --overwrite, or name another file with --out"
         raise OutputError(msg)
-
-
-@contextmanager
-def _written_beside(path: Path) -> Iterator[Path]:
-    """Offer a file beside the place, which is moved there when the block ends without an error."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(number)
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): name another file with --out"
-        raise OutputError(msg) from error
-    temporary = Path(name)
-    try:
-        yield temporary
-        # mkstemp keeps others out; a product is for its readers.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except OSError as error:
-        msg = f"{path} cannot be written ({error.strerror}): make room, or name another file with --out"
-        raise OutputError(msg) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _schema(settings: LibrarySettings, seed: int, n: int, sight: SightLine | None) -> pa.Schema:

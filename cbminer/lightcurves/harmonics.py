@@ -6,7 +6,7 @@ import numpy.typing as npt
 
 from cbminer.columns import FloatArray
 
-__all__ = ["HARMONICS_MAX", "fit_harmonics", "harmonic_basis"]
+__all__ = ["HARMONICS_MAX", "evaluate_harmonics", "fit_harmonics", "harmonic_basis"]
 
 # Highest order that the kernel has room for; the order of a fit is a setting below it.
 HARMONICS_MAX = 10
@@ -93,6 +93,42 @@ def fit_harmonics(
         order[star], chi2[star] = _lowest_bic(data, order_min, highest)
         _solve(matrix, data, 2 * order[star] + 1, coefficients[star], covariance[star])
     return order, coefficients, covariance, chi2
+
+
+@numba.njit(cache=True, nogil=True)
+def evaluate_harmonics(
+    phase: FloatArray, offsets: npt.NDArray[np.int64], order: npt.NDArray[np.int64], coefficients: FloatArray
+) -> FloatArray:
+    """Values of harmonic series at the points of their stars.
+
+    Parameters
+    ----------
+    phase : `~numpy.ndarray`
+        Phases of all points.
+    offsets : `~numpy.ndarray`
+        Where each star begins, shape (n + 1,).
+    order : `~numpy.ndarray`
+        Order of each star, shape (n,).
+    coefficients : `~numpy.ndarray`
+        Coefficients of the basis, shape (n, 21).
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        A value a point.
+    """
+    value = np.zeros(len(phase))
+    for star in range(len(offsets) - 1):
+        for i in range(offsets[star], offsets[star + 1]):
+            cosine, sine = np.cos(2.0 * np.pi * phase[i]), np.sin(2.0 * np.pi * phase[i])
+            total = coefficients[star, 0]
+            a, b = 1.0, 0.0
+            for k in range(1, order[star] + 1):
+                # Cosine and sine of k times the angle from those of k - 1 times.
+                a, b = a * cosine - b * sine, b * cosine + a * sine
+                total += coefficients[star, 2 * k - 1] * a + coefficients[star, 2 * k] * b
+            value[i] = total
+    return value
 
 
 @numba.njit(cache=True, nogil=True)
