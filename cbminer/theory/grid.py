@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -24,9 +24,11 @@ __all__ = [
     "EndReason",
     "EvolutionGrid",
     "GridColumn",
+    "check_grid_place",
     "is_grid",
     "read_grid",
     "write_grid",
+    "write_grid_parts",
 ]
 
 _FORMAT = 1
@@ -78,7 +80,10 @@ RUN_COLUMNS: Mapping[str, GridColumn] = {
     "age_end": GridColumn("yr", "age at the last step"),
     "code": GridColumn("", "code and version that computed the run", "text"),
     "note": GridColumn("", "what is odd about the run, if anything", "text"),
+    "sha256": GridColumn("", "hash of the files that the run was read from", "text"),
 }
+# Columns that a maker of runs may leave out.
+_OPTIONAL = ("note", "sha256")
 
 STEP_COLUMNS: Mapping[str, GridColumn] = {
     "age": GridColumn("yr", "age of the binary"),
@@ -196,11 +201,12 @@ class EvolutionGrid:
 
 
 def _table(columns: Mapping[str, npt.ArrayLike], schema: Mapping[str, GridColumn], what: str) -> QTable:
-    missing = [name for name in schema if name not in columns]
+    missing = [name for name in schema if name not in columns and name not in _OPTIONAL]
     if missing:
         msg = f"the table of {what} lacks {', '.join(missing)}"
         raise InputFormatError(msg)
-    table = QTable({name: _column(columns[name], column) for name, column in schema.items()})
+    n_rows = len(np.asarray(columns[next(iter(schema))]))
+    table = QTable({name: _column(columns.get(name, [""] * n_rows), column) for name, column in schema.items()})
     for name, column in schema.items():
         table[name].info.description = column.description
     return table
@@ -245,16 +251,39 @@ def write_grid(grid: EvolutionGrid, path: Path) -> None:
     OutputError
         If it cannot be written, or the folder holds something else.
     """
-    if path.exists() and not is_grid(path) and (not path.is_dir() or any(path.iterdir())):
-        msg = f"{path} exists and is no grid: choose another place with --out"
-        raise OutputError(msg)
+    write_grid_parts([grid], path, about=grid.about)
+
+
+def write_grid_parts(parts: Iterable[EvolutionGrid], path: Path, *, about: dict[str, Any]) -> None:
+    """Write a grid part by part, so that not all of it need be in memory; whole or not at all.
+
+    Parameters
+    ----------
+    parts : iterable of EvolutionGrid
+        Runs with their steps, in the order in which they are to stand.
+    path : `~pathlib.Path`
+        Folder of the grid, as for `write_grid`.
+    about : dict
+        Provenance of the whole grid.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written, or the folder holds something else.
+    """
+    check_grid_place(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".partial", dir=path.parent) as work:
             made = Path(work) / "grid"
             made.mkdir()
-            _write_table(grid.runs, RUN_COLUMNS, made / _RUNS, grid.about)
-            _write_table(grid.steps, STEP_COLUMNS, made / _STEPS, grid.about)
+            with (
+                pq.ParquetWriter(made / _RUNS, _schema(RUN_COLUMNS, about), **_HOW) as runs,
+                pq.ParquetWriter(made / _STEPS, _schema(STEP_COLUMNS, about), **_HOW) as steps,
+            ):
+                for part in parts:
+                    runs.write_table(_arrow_table(part.runs, RUN_COLUMNS, about))
+                    steps.write_table(_arrow_table(part.steps, STEP_COLUMNS, about))
             if path.exists():
                 # The old grid stands aside until the new one is in its place.
                 path.replace(Path(work) / "old")
@@ -264,23 +293,44 @@ def write_grid(grid: EvolutionGrid, path: Path) -> None:
         raise OutputError(msg) from error
 
 
-def _write_table(table: QTable, schema: Mapping[str, GridColumn], path: Path, about: dict[str, Any]) -> None:
+def check_grid_place(path: Path) -> None:
+    """Refuse a place for a grid that holds something else.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        Folder of the grid to be.
+
+    Raises
+    ------
+    OutputError
+        If it is a file, or a folder that is neither empty nor a grid.
+    """
+    if path.exists() and not is_grid(path) and (not path.is_dir() or any(path.iterdir())):
+        msg = f"{path} exists and is no grid: choose another place with --out"
+        raise OutputError(msg)
+
+
+# Single precision holds every digit that the codes print of these quantities, but not of an age in years.
+_TYPES = {"float": pa.float32(), "integer": pa.int64(), "text": pa.string()}
+_HOW = {"compression": "zstd", "write_page_checksum": True}
+
+
+def _type(name: str, column: GridColumn) -> pa.DataType:
+    return pa.float64() if name in ("age", "age_end") else _TYPES[column.kind]
+
+
+def _schema(schema: Mapping[str, GridColumn], about: dict[str, Any]) -> pa.Schema:
     fields = [
-        pa.field(name, _TYPES[column.kind], metadata={"unit": column.unit, "description": column.description})
+        pa.field(name, _type(name, column), metadata={"unit": column.unit, "description": column.description})
         for name, column in schema.items()
     ]
+    return pa.schema(fields, metadata={_ABOUT: json.dumps({"format": _FORMAT, "about": about}).encode()})
+
+
+def _arrow_table(table: QTable, schema: Mapping[str, GridColumn], about: dict[str, Any]) -> pa.Table:
     arrays = [_arrow(table, name, column) for name, column in schema.items()]
-    metadata = {_ABOUT: json.dumps({"format": _FORMAT, "about": about}).encode()}
-    pq.write_table(
-        pa.table(arrays, schema=pa.schema(fields, metadata=metadata)),
-        path,
-        compression="zstd",
-        write_page_checksum=True,
-    )
-
-
-# Ages reach 1e8 yr with steps of a year: they alone need float64, but one type for all is simpler to read.
-_TYPES = {"float": pa.float64(), "integer": pa.int64(), "text": pa.string()}
+    return pa.table(arrays, schema=_schema(schema, about))
 
 
 def _arrow(table: QTable, name: str, column: GridColumn) -> pa.Array:
@@ -289,7 +339,7 @@ def _arrow(table: QTable, name: str, column: GridColumn) -> pa.Array:
     if column.kind == "integer":
         return pa.array(np.asarray(table[name], dtype=np.int64))
     data = values(table, name, column.unit)
-    return pa.array(data, mask=np.isnan(data))
+    return pa.array(data, mask=np.isnan(data)).cast(_type(name, column))
 
 
 def read_grid(path: Path) -> EvolutionGrid:
@@ -330,8 +380,14 @@ def _read_table(path: Path, schema: Mapping[str, GridColumn]) -> tuple[dict[str,
         if missing:
             msg = f"{path} lacks the column {missing[0]}: import the grid again"
             raise InputFormatError(msg)
-        arrays = {name: table[name].to_numpy() for name in schema}
+        arrays = {name: _plain(table[name], column) for name, column in schema.items()}
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         msg = f"{path} cannot be read as a grid ({error}): import the grid again"
         raise InputFormatError(msg) from error
     return arrays, about["about"]
+
+
+def _plain(data: pa.ChunkedArray, column: GridColumn) -> npt.NDArray[Any]:
+    if column.kind == "float":
+        return np.asarray(data.cast(pa.float64()).to_numpy(), dtype=float)
+    return np.asarray(data.to_pylist(), dtype=object if column.kind == "text" else np.int64)

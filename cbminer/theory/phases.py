@@ -2,16 +2,22 @@
 
 from enum import IntEnum
 
+import astropy.units as u
 import numpy as np
 import numpy.typing as npt
+from astropy.table import QTable
 from pydantic import Field
 
-from cbminer.columns import FloatArray
+from cbminer.columns import FloatArray, float_column, text_column
 from cbminer.quantities import SettingsModel
 from cbminer.theory.grid import EvolutionGrid
 from cbminer.theory.roche_lobe import l2_radius_ratio
 
-__all__ = ["Phase", "PhaseSettings", "step_durations", "step_phases"]
+__all__ = ["Phase", "PhaseSettings", "phase_table", "step_durations", "step_is_thermal", "step_phases"]
+
+# G M_sun^2 / (R_sun L_sun), and the 10 % of the mass that burns 0.7 % of its rest energy, M_sun c^2 / L_sun: in years.
+_KELVIN_HELMHOLTZ = 3.14e7
+_NUCLEAR = 1.0e10
 
 
 class Phase(IntEnum):
@@ -33,6 +39,14 @@ class PhaseSettings(SettingsModel):
         lt=1,
         description="both stars at least this part of their Roche radius, and not both filling it, is near contact",
     )
+    equal_teff: float = Field(
+        default=0.99, gt=0, le=1, description="temperatures whose ratio is at least this count as equal"
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the phases in the order of their values."""
+        return [phase.name.lower().replace("_", " ") for phase in Phase]
 
 
 def step_durations(grid: EvolutionGrid) -> FloatArray:
@@ -77,8 +91,105 @@ def step_phases(grid: EvolutionGrid, *, settings: PhaseSettings | None = None) -
     smaller, larger = np.minimum(over_1, over_2), np.maximum(over_1, over_2)
     phase = np.full(len(q), Phase.DETACHED, dtype=np.int8)
     phase[larger >= 0] = Phase.SEMI_DETACHED
-    phase[smaller >= limit - 1] = Phase.NEAR_CONTACT
+    phase[1 + smaller >= limit] = Phase.NEAR_CONTACT
     phase[smaller >= 0] = Phase.CONTACT
     phase[(smaller >= 0) & (lighter > l2_radius_ratio(q) - 1)] = Phase.L2_OVERFLOW
     phase[~np.isfinite(lighter + smaller)] = -1
     return phase
+
+
+def step_is_thermal(grid: EvolutionGrid) -> FloatArray:
+    """Whether mass flows on a thermal or on a nuclear timescale at each time step.
+
+    Parameters
+    ----------
+    grid : EvolutionGrid
+        Models.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        1 for thermal, 0 for nuclear or no transfer, NaN where the rate or what the timescales need is unknown; shape
+        (number of steps,).
+
+    Notes
+    -----
+    The time in which the donor, the star that overflows most, would lose its mass is compared with the geometric mean
+    of its Kelvin-Helmholtz time G M^2 / (R L) and its nuclear time 10^10 yr (M / L), in solar units: the two lie two to
+    three orders of magnitude apart, so that the verdict hardly depends on where between them the limit lies.
+    """
+    steps = grid.arrays()
+    first = steps["overflow_1"] >= steps["overflow_2"]
+    mass, radius, log_l = (np.where(first, steps[f"{name}1"], steps[f"{name}2"]) for name in ("M", "R", "log_L"))
+    luminosity = 10.0**log_l
+    with np.errstate(divide="ignore", invalid="ignore"):
+        limit = np.sqrt(_KELVIN_HELMHOLTZ * mass**2 / (radius * luminosity) * _NUCLEAR * mass / luminosity)
+    time = mass / 10.0 ** steps["log_transfer_rate"]
+    thermal = np.where(np.isfinite(limit), (time < limit).astype(float), np.nan)
+    # Without transfer there is nothing to judge.
+    detached = np.fmax(steps["overflow_1"], steps["overflow_2"]) < 0
+    return np.where(np.isnan(time), np.where(detached, 0.0, np.nan), thermal)
+
+
+def phase_table(grid: EvolutionGrid, *, settings: PhaseSettings | None = None) -> QTable:
+    """Tell how long each phase of each run lasts, and what the pair is like in it.
+
+    Parameters
+    ----------
+    grid : EvolutionGrid
+        Models.
+    settings : PhaseSettings, optional
+        Limits.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        A row a run and phase that occurs in it, in the order of runs and phases:
+
+        - ``run``, ``phase``: row of the run in `grid.runs`, and name of the phase;
+        - ``begin``, ``end``, ``duration``: ages at its first and last step, and its time, all intervals together;
+        - ``thermal``: part of the duration with transfer on a thermal timescale, masked where unknown;
+        - ``mass_ratio``, ``teff_ratio``, ``radius_ratio_1``, ``radius_ratio_2``, ``period``: means over the time,
+          ratios of masses and temperatures as the smaller over the larger, radii over those of the Roche lobes;
+        - ``equal_teff``: part of the duration with equal temperatures.
+
+        Means over a phase of no duration are those of its steps.
+    """
+    limits = settings or PhaseSettings()
+    steps, phase, time = grid.arrays(), step_phases(grid, settings=limits), step_durations(grid)
+    known = np.flatnonzero(phase >= 0)
+    n_phases = len(Phase)
+    cells, cell = np.unique(grid.run_of_step()[known] * n_phases + phase[known], return_inverse=True)
+    duration = np.bincount(cell, time[known], len(cells))
+    # Steps of a phase without duration count alike.
+    weight = np.where(duration[cell] > 0, time[known], 1.0)
+    q, teff = steps["M2"] / steps["M1"], 10.0 ** (steps["log_Teff2"] - steps["log_Teff1"])
+    teff_ratio = np.minimum(teff, 1 / teff)
+
+    def mean(column: FloatArray) -> FloatArray:
+        total: FloatArray = np.bincount(cell, weight * column[known], len(cells)) / np.bincount(
+            cell, weight, len(cells)
+        )
+        return total
+
+    age = steps["age"][known]
+    begin, end = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)
+    np.minimum.at(begin, cell, age)
+    np.maximum.at(end, cell, age)
+    equal = np.where(np.isnan(teff_ratio), np.nan, (teff_ratio >= limits.equal_teff).astype(float))
+    return QTable(
+        {
+            "run": cells // n_phases,
+            "phase": text_column([limits.names[number] for number in cells % n_phases]),
+            "begin": begin * u.yr,
+            "end": end * u.yr,
+            "duration": duration * u.yr,
+            "thermal": float_column(mean(step_is_thermal(grid))),
+            "mass_ratio": float_column(mean(np.minimum(q, 1 / q))),
+            "teff_ratio": float_column(mean(teff_ratio)),
+            "equal_teff": float_column(mean(equal)),
+            "radius_ratio_1": float_column(mean(1 + steps["overflow_1"])),
+            "radius_ratio_2": float_column(mean(1 + steps["overflow_2"])),
+            "period": float_column(mean(steps["period"]), "d"),
+        }
+    )
