@@ -14,6 +14,7 @@ import typer
 
 from cbminer.cli_cache import CacheOption, cache_app, cache_folder
 from cbminer.cli_classifier import model_app, train
+from cbminer.cli_grid import grid_app
 from cbminer.cli_morph import morph
 from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
@@ -38,6 +39,7 @@ app.add_typer(settings_app, name="settings")
 app.add_typer(cache_app, name="cache")
 app.add_typer(synth_app, name="synth")
 app.add_typer(model_app, name="model")
+app.add_typer(grid_app, name="grid")
 app.command("morph")(morph)
 app.command("train")(train)
 
