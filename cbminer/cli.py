@@ -16,6 +16,7 @@ from cbminer.cli_cache import CacheOption, cache_app, cache_folder
 from cbminer.cli_classifier import model_app, train
 from cbminer.cli_grid import grid_app
 from cbminer.cli_morph import morph
+from cbminer.cli_population import population
 from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
 from cbminer.pipeline import Galaxy
@@ -42,6 +43,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(grid_app, name="grid")
 app.command("morph")(morph)
 app.command("train")(train)
+app.command("population")(population)
 
 
 class GalaxyChoice(StrEnum):

@@ -32,6 +32,7 @@ from cbminer.survey.mock import MockSettings
 from cbminer.survey.vizier_settings import VizierSettings
 from cbminer.synthetic.library import LibrarySettings
 from cbminer.synthetic.sampling import SamplingSettings
+from cbminer.theory.population_settings import PopulationSettings
 
 __all__ = [
     "CloudSettings",
@@ -118,6 +119,7 @@ class Settings(SettingsModel):
     mock: MockSettings = MockSettings()
     library: LibrarySettings = LibrarySettings()
     sampling: SamplingSettings = SamplingSettings()
+    population: PopulationSettings = PopulationSettings()
     report: ReportSettings = ReportSettings()
 
     @property
