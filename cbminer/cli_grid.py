@@ -149,8 +149,9 @@ def build(
     tracks = SingleStarTracks.load(grid_path(_TRACKS), wanted)
     chosen = {"--masses": masses, "--mass-ratios": mass_ratios, "--periods": periods}
     with TerminalMonitor().step("evolving pairs", None):
-        if any(chosen.values()):
+        if mass_is is MassChoice.PRIMARY or any(value is not None for value in chosen.values()):
             made = evolve_pairs(tracks, _pairs(chosen, mass_is), settings=settings)
+            made.about["axes"] = {name.lstrip("-"): text or "as in the package's" for name, text in chosen.items()}
         else:
             made = evolve_grid(tracks, settings=settings)
     write_grid(made, out)
@@ -231,9 +232,9 @@ def _pairs(chosen: dict[str, str | None], mass_is: MassChoice) -> "FloatArray":
 
     usual = GridAxes()
     defaults = {
-        "--masses": np.geomspace(usual.total_mass_from, usual.total_mass_to, usual.n_masses),
-        "--mass-ratios": np.linspace(usual.mass_ratio_from, 1.0, usual.n_mass_ratios),
-        "--periods": np.geomspace(usual.period_from, usual.period_to, usual.n_periods),
+        "--masses": usual.total_masses(),
+        "--mass-ratios": usual.mass_ratios(),
+        "--periods": usual.periods(),
     }
     if mass_is is MassChoice.PRIMARY and chosen["--masses"] is None:
         msg = "--mass-is primary says what the values of --masses are: give these too"

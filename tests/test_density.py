@@ -2,14 +2,19 @@
 
 from functools import cache
 
+import astropy.units as u
 import numpy as np
 import pytest
+from astropy.table import MaskedColumn
+from astropy.utils.masked import Masked
 from population_grids import make_grid, places_of
+from scipy.stats import norm
 
 from cbminer.errors import InputFormatError, SettingsError
+from cbminer.theory.expected_numbers import expected_numbers
 from cbminer.theory.phases import Phase
 from cbminer.theory.population import make_population
-from cbminer.theory.population_settings import DensitySettings, PopulationSettings
+from cbminer.theory.population_settings import CountSettings, DensitySettings, PopulationSettings
 
 NAMES = ("log_P", "M_V", "VI0")
 SMOOTHING = np.array([0.02, 0.1, 0.01])
@@ -29,11 +34,15 @@ def density():
 @cache
 def points():
     """Points along all tracks in contact, and their weights, for a sum without bins."""
-    pieces = population().steps.pieces(Phase.CONTACT)
+    return points_of(population())
+
+
+def points_of(models):
+    pieces = models.steps.pieces(Phase.CONTACT)
     start, end = (np.column_stack([side[name] for name in NAMES]) for side in (pieces.start, pieces.end))
     shares = (np.arange(30) + 0.5) / 30
     places = start[:, None] + shares[None, :, None] * (end - start)[:, None]
-    weight = population().births[pieces.run] * pieces.duration * pieces.seen
+    weight = models.births[pieces.run] * pieces.duration * pieces.seen
     return places.reshape(-1, 3), np.repeat(weight / weight.sum() / 30, 30)
 
 
@@ -160,3 +169,112 @@ def test_models_too_hot_for_colours_are_left_out_and_told():
 def test_draws_follow_their_seed():
     assert (density().draw(5, seed=1) == density().draw(5, seed=1)).all()
     assert (density().draw(5, seed=1) != density().draw(5, seed=2)).any()
+
+
+@cache
+def beyond_the_limits():
+    """Models on both sides of the limits of magnitude, and of that of the period, which lies between two of theirs."""
+    places = places_of(np.geomspace(2.5, 40, 14), np.linspace(0.6, 1, 3), np.geomspace(0.6, 3, 10))
+    settings = PopulationSettings(counts=CountSettings(period_max="2.74 d", M_V_bright="-5 mag"))
+    return make_population(make_grid(places, contact=lambda m, q, p: 2e7 / m), settings=settings)
+
+
+@cache
+def limited():
+    return beyond_the_limits().density(Phase.CONTACT)
+
+
+@pytest.mark.parametrize("m_v", [-1.02, -1.15, -3.0, -4.97])
+def test_at_the_limits_of_magnitude_the_sample_is_what_is_observed_within_them(m_v):
+    e_m_v, e_vi0, cov = 0.15, 0.06, 0.0072
+    places, weight = points_of(beyond_the_limits())
+    short = (places[:, 0] < np.log10(2.74)) & np.isfinite(places).all(axis=1)
+    # Brute force: all models of short periods, over the share of them that is observed within the limits.
+    spread = np.hypot(e_m_v, SMOOTHING[1])
+    within = norm.cdf((-1.0 - places[:, 1]) / spread) - norm.cdf((-5.0 - places[:, 1]) / spread)
+    nearest = np.argmin(np.where(short, np.abs(places[:, 1] - m_v), np.inf))
+    place = np.array([places[nearest, 0], m_v, places[nearest, 2]])
+    matrix = np.diag(SMOOTHING**2) + np.array([[0, 0, 0], [0, e_m_v**2, cov], [0, cov, e_vi0**2]])
+    away = places[short] - place
+    exponent = np.einsum("ni,ij,nj->n", away, np.linalg.inv(matrix), away)
+    expected = (weight[short] * np.exp(-exponent / 2)).sum() / np.sqrt((2 * np.pi) ** 3 * np.linalg.det(matrix))
+    expected /= (weight * within)[short].sum()
+    found = limited().at(*place, e_M_V=e_m_v, e_VI0=e_vi0, cov_M_V_VI0=cov)
+    assert found == pytest.approx(expected, rel=0.012)
+    # Models beyond the limits are a part of it.
+    counted = short & (places[:, 1] <= -1.0) & (places[:, 1] >= -5.0)
+    part = (weight[counted] * np.exp(-exponent[counted[short]] / 2)).sum()
+    assert (part < 0.85 * (weight[short] * np.exp(-exponent / 2)).sum()) == (m_v != -3.0)
+
+
+def observed_members(density, n, e_m_v, e_vi0, correlation):
+    """Members of a population, observed with errors."""
+    stars, (first, second) = density.draw(n, seed=5), np.random.default_rng(8).normal(size=(2, n))
+    stars[:, 1] += e_m_v * first
+    stars[:, 2] += e_vi0 * (correlation * first + np.sqrt(1 - correlation**2) * second)
+    return stars
+
+
+def test_of_what_is_observed_within_the_limits_levels_are_even_and_the_hull_holds_nearly_all():
+    errors = {"e_M_V": 0.116, "e_VI0": 0.059, "cov_M_V_VI0": 0.857 * 0.116 * 0.059}
+    stars = observed_members(beyond_the_limits().density(Phase.CONTACT, counted=False), 40000, 0.116, 0.059, 0.857)
+    stars = stars[(stars[:, 0] < np.log10(2.74)) & (stars[:, 1] > -5.0) & (stars[:, 1] < -1.0)][:5000]
+    assert len(stars) == 5000
+    level = limited().credible_level(*stars.T, **errors)
+    assert [np.mean(level <= share) for share in (0.1, 0.5, 0.9)] == pytest.approx([0.1, 0.5, 0.9], abs=0.025)
+    inside = np.mean(limited().distance(*stars.T, **errors) == 0)
+    assert inside > 0.95
+    # Without the errors many of these are far away, and far from all models the errors do not hide it.
+    assert np.mean(limited().distance(*stars.T) == 0) < inside - 0.1
+    assert limited().distance(0.0, -3.0, 0.6, **errors) > 2
+
+
+def test_distances_are_in_units_of_reach_and_twice_the_error_whatever_their_covariance():
+    alone = make_population(make_grid(places_of([10, 11], [0.9, 1.0], [1.0, 1.01]))).density(Phase.CONTACT)
+    models = alone._models
+    rng = np.random.default_rng(4)
+    stars = models.mean(axis=0) + rng.normal(size=(40, 3)) * [0.2, 1.0, 0.2]
+    e_m_v, e_vi0 = rng.uniform(0, 0.3, 40), rng.uniform(0, 0.1, 40)
+    cov = 0.8 * e_m_v * e_vi0
+    found = alone.distance(*stars.T, e_M_V=e_m_v, e_VI0=e_vi0, cov_M_V_VI0=cov)
+    for star, e_m, e_c, c, distance in zip(stars, e_m_v, e_vi0, cov, found, strict=True):
+        matrix = np.diag([0.05**2, 0.2**2, 0.03**2]) + 4 * np.array([[0, 0, 0], [0, e_m**2, c], [0, c, e_c**2]])
+        squares = np.einsum("ni,ij,nj->n", models - star, np.linalg.inv(matrix), models - star)
+        assert distance == pytest.approx(max(np.sqrt(squares.min()) - 1, 0), abs=1e-6)
+    assert (found > 0).sum() > 20
+
+
+def test_what_is_masked_is_unknown_and_a_negative_error_is_refused():
+    magnitude = MaskedColumn([-3.0, -3.0], mask=[False, True])
+    for asked in (density().at, density().credible_level, density().distance):
+        found = asked(0.0, magnitude, -0.25, e_M_V=0.1, e_VI0=0.05)
+        assert np.isfinite(found).tolist() == [True, False]
+        assert np.isnan(asked(0.0, -3.0, -0.25, e_M_V=Masked(0.1, mask=True)))
+        with pytest.raises(InputFormatError, match=r"e_VI0 goes down to -0\.05"):
+            asked(0.0, -3.0, -0.25, e_VI0=[0.1, -0.05])
+
+
+def test_at_the_bare_smoothing_the_shares_between_bins_are_taken_off_the_kernel():
+    stars = density().draw(400, seed=2)
+    expected = np.array([sum_over_tracks(star, 0.0, 0.0, 0.0) for star in stars])
+    found = density().at(*stars.T)
+    # Without that the density is too broad by 2 to 4 % of the highest one where it is narrow.
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 0.01 * expected.max()
+    assert found.mean() == pytest.approx(expected.mean(), rel=0.004)
+
+
+def test_one_rule_says_what_counts_and_what_is_unknown_is_told_by_cause():
+    grid = make_grid(places_of(np.geomspace(5, 40, 5), [0.6, 1.0], [0.8, 1.2, 1.6]), ratio_in_contact=(0.6, 1.0))
+    grid.steps["period"][grid.run_of_step() == 7] = np.nan * u.d
+    grid.steps["log_L2"][grid.run_of_step() == 8] = np.nan
+    found = make_population(grid)
+    table = expected_numbers(found)
+    chosen = (table["phase"] == "contact") & (table["sample"] == "counted")
+    assert found.density(Phase.CONTACT).number == pytest.approx(table["number"][chosen][0])
+    shares = table.meta["unknown"]["contact"]
+    assert set(shares) == set(found.unknown_shares(Phase.CONTACT))
+    assert all(share > 0 for share in shares.values())
+    unlimited = found.density(Phase.CONTACT, counted=False)
+    assert sum(shares.values()) == pytest.approx(unlimited.unknown_share, abs=1e-5)
+    seen = found.number(Phase.CONTACT, detected=True)
+    assert unlimited.number == pytest.approx(seen * (1 - unlimited.unknown_share))

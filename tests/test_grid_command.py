@@ -227,6 +227,8 @@ def test_a_grid_is_built_of_chosen_values(tmp_path, capsys):
     assert (phases[0] == Phase.CONTACT).any()
     assert phases[1][0] == Phase.DETACHED
     assert main(["grid", "build", "--out", str(out), "--mass-is", "primary", "--periods", "1"]) == 2
+    assert main(["grid", "build", "--out", str(out), "--mass-is", "primary"]) == 2
+    assert main(["grid", "build", "--out", str(out), "--masses", ""]) == 2
     assert "--masses" in capsys.readouterr().err
     assert main([*command, "--radius-scale", "-1"]) == 2
     assert "--radius-scale -1" in capsys.readouterr().err

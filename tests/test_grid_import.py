@@ -3,15 +3,18 @@
 import json
 import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from mesa_files import binary_columns, history_text, star_columns, write_good_run, write_run
 
 from cbminer.errors import InputFormatError, OutputError
 from cbminer.theory import grid_import
 from cbminer.theory.grid import RUN_COLUMNS, STEP_COLUMNS, EvolutionGrid, read_grid, write_grid
-from cbminer.theory.grid_import import find_runs, import_runs
+from cbminer.theory.grid_import import import_runs
+from cbminer.theory.mesa_folders import find_runs
 
 
 @pytest.fixture
@@ -44,13 +47,14 @@ def test_runs_of_any_layout(runs, tmp_path):
 
 
 def test_units_and_unknown_values(runs, tmp_path):
+    write_run(runs / "half", binary=binary_columns(), stars={1: star_columns()})
     import_runs(runs, tmp_path / "grid", jobs=1)
     grid = read_grid(tmp_path / "grid")
     for table, columns in ((grid.runs, RUN_COLUMNS), (grid.steps, STEP_COLUMNS)):
         for name, column in columns.items():
             assert str(table[name].unit or "") == column.unit, name
             assert table[name].info.description == column.description
-    assert np.all(grid.steps["log_transfer_rate"].mask)
+    assert grid.steps["log_L2"].mask.tolist() == [False] * 16 + [True] * 8 + [False] * 8
     # Ages are kept to the year.
     np.testing.assert_array_equal(grid.of_run(1)["age"].to_value("yr"), 1e5 * np.arange(8))
 
@@ -66,6 +70,7 @@ BROKEN = {
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_broken_runs_are_named_and_skipped(runs, tmp_path, jobs, monkeypatch):
     monkeypatch.setattr(grid_import, "_CHUNK", 3)
+    monkeypatch.setattr(grid_import, "_WORTH_PROCESSES", 0)
     for name, (text, _) in BROKEN.items():
         write_run(runs / name, binary=text)
     (runs / "empty").mkdir()
@@ -93,6 +98,26 @@ def test_strict_stops_and_the_next_import_goes_on(runs, tmp_path):
     report = import_runs(runs, tmp_path / "grid", jobs=1, strict=True)
     assert (report.n_runs, report.n_read) == (3, 0)
     assert not (tmp_path / ".grid.importing").exists()
+
+
+def test_repaired_and_grown_runs_of_a_part(runs, tmp_path, monkeypatch):
+    """Runs whose part was written before, with some of them new: while a cluster still computes."""
+    write_run(runs / "m", binary="")
+    with pytest.raises(InputFormatError, match=r"^m: "):
+        import_runs(runs, tmp_path / "grid", jobs=1, strict=True)
+    write_good_run(runs / "m", n=6)
+    report = import_runs(runs, tmp_path / "grid", jobs=1, strict=True)
+    assert (report.n_runs, report.n_read) == (4, 1)
+    # Interrupted before the parts are put together; then one grows.
+    monkeypatch.setattr(grid_import, "_gather", None)
+    shutil.rmtree(tmp_path / "grid")
+    with pytest.raises(TypeError):
+        import_runs(runs, tmp_path / "grid", jobs=1)
+    monkeypatch.undo()
+    for n in (9, 10):
+        write_good_run(runs / "m", n=n)
+        report = import_runs(runs, tmp_path / "grid", jobs=1)
+        assert (report.n_runs, report.n_read, report.n_steps) == (4, 1, 24 + n)
 
 
 def test_interrupted_import_goes_on(runs, tmp_path, monkeypatch):
@@ -131,9 +156,12 @@ def test_what_is_new_or_changed_is_read_and_no_more(runs, tmp_path):
 
 def test_processes_give_the_same_grid(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(grid_import, "_CHUNK", 1)
+    monkeypatch.setattr(grid_import, "_WORTH_PROCESSES", 0)
+    handler = signal.getsignal(signal.SIGINT)
     import_runs(runs, tmp_path / "one", jobs=1)
     import_runs(runs, tmp_path / "two", jobs=2)
     same(read_grid(tmp_path / "one"), read_grid(tmp_path / "two"))
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_metallicity_that_runs_do_not_say(runs, tmp_path):
@@ -144,6 +172,91 @@ def test_metallicity_that_runs_do_not_say(runs, tmp_path):
     np.testing.assert_allclose(read_grid(tmp_path / "grid").runs["Z"], [0.002, 0.0047, 0.0047], rtol=1e-6)
     import_runs(runs, tmp_path / "grid", jobs=1, Z=0.0142)
     np.testing.assert_allclose(read_grid(tmp_path / "grid").runs["Z"], [0.002, 0.0142, 0.0142], rtol=1e-6)
+
+
+def test_one_run_of_any_fault_leaves_the_others(runs, tmp_path, monkeypatch):
+    right = grid_import.read_run
+
+    def fails(folder):
+        if folder.name == "a":
+            raise ZeroDivisionError("division")
+        return right(folder)
+
+    monkeypatch.setattr(grid_import, "read_run", fails)
+    report = import_runs(runs, tmp_path / "grid", jobs=1)
+    assert report.n_runs == 2
+    assert [item.reason for item in report.skipped] == ["a cannot be read (ZeroDivisionError: division)"]
+
+
+def test_links_and_names_of_folders(tmp_path):
+    root = tmp_path / "runs"
+    for name in ("make_grid/m20", "src_m30", "profiles_on/m1", "plotting", "LOGS_m20", "png", "photos"):
+        write_good_run(root / name)
+    write_good_run(tmp_path / "elsewhere" / "m9")
+    (root / "linked").symlink_to(tmp_path / "elsewhere")
+    (root / "again").symlink_to(root)
+    assert find_runs(root) == sorted(
+        ["LOGS_m20", "linked/m9", "make_grid/m20", "photos", "plotting", "png", "profiles_on/m1", "src_m30"]
+    )
+    # A stray history above does not hide the runs below, but for those whose folders are called as a run's own are.
+    (root / "binary_history.data").write_text(history_text(binary_columns()))
+    assert find_runs(root) == [".", "linked/m9", "make_grid/m20", "plotting", "profiles_on/m1", "src_m30"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look into every folder")
+def test_a_folder_that_may_not_be_read(runs, tmp_path):
+    (runs / "deep").chmod(0)
+    try:
+        report = import_runs(runs, tmp_path / "grid", jobs=1)
+    finally:
+        (runs / "deep").chmod(0o755)
+    assert [item.reason for item in report.skipped] == ["deep cannot be looked into (Permission denied)"]
+
+
+def test_folders_that_cannot_be_looked_into_are_named(runs, tmp_path, monkeypatch):
+    def walk(top, **how):
+        how["onerror"](PermissionError(13, "Permission denied", str(top / "deep")))
+        yield from ((str(top / name), [], ["binary_history.data"]) for name in ("a", "z.run"))
+
+    monkeypatch.setattr("cbminer.theory.mesa_folders.os.walk", walk)
+    report = import_runs(runs, tmp_path / "grid", jobs=1)
+    assert report.n_runs == 2
+    assert [item.reason for item in report.skipped] == ["deep cannot be looked into (Permission denied)"]
+
+
+def test_two_imports_at_once(runs, tmp_path):
+    state = tmp_path / ".grid.importing"
+    state.mkdir()
+    with FileLock(state / "lock"), pytest.raises(OutputError, match=r"another import into .*grid is at work"):
+        import_runs(runs, tmp_path / "grid", jobs=1)
+    assert import_runs(runs, tmp_path / "grid", jobs=1).n_runs == 3
+    assert not state.exists()
+
+
+def test_other_files_beside_a_grid_stay(runs, tmp_path):
+    import_runs(runs, tmp_path / "grid", jobs=1)
+    (tmp_path / "grid" / "run.png").write_bytes(b"figure")
+    with pytest.raises(OutputError, match=r"grid holds run\.png beside the grid"):
+        import_runs(runs, tmp_path / "grid", jobs=1)
+    assert (tmp_path / "grid" / "run.png").read_bytes() == b"figure"
+
+
+def test_the_old_grid_comes_back(runs, tmp_path, monkeypatch):
+    """If the new one cannot be moved into its place."""
+    import_runs(runs, tmp_path / "grid", jobs=1)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "grid").iterdir()}
+    grid = read_grid(tmp_path / "grid")
+    right = type(tmp_path).replace
+
+    def replace(self, target):
+        if self.name == "grid" and self.parent != tmp_path:
+            raise OSError(5, "Input/output error")
+        return right(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", replace)
+    with pytest.raises(OutputError, match="Input/output error"):
+        write_grid(grid, tmp_path / "grid")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "grid").iterdir()} == before
 
 
 def test_wrong_folders(runs, tmp_path):

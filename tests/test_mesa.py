@@ -2,6 +2,8 @@
 
 import gzip
 
+import astropy.constants as c
+import astropy.units as u
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from mesa_files import binary_columns, history_text, star_columns, write_good_ru
 from cbminer.errors import InputFormatError
 from cbminer.theory.grid import STEP_COLUMNS, EndReason
 from cbminer.theory.mesa import read_history
-from cbminer.theory.mesa_inlist import read_inlists
+from cbminer.theory.mesa_inlist import inlist_files, read_inlists
 from cbminer.theory.mesa_run import hash_run, history_files, read_run
 
 CASES = {
@@ -109,6 +111,8 @@ GOOD = history_text(star_columns())
         ("\n".join(GOOD.splitlines()[:6]) + "\n", r"a header without models"),
         (GOOD[:-40], r"history\.data, line 14: 6 values for 7 columns"),
         (GOOD + "    9   1.0\n", r"history\.data, line 15: 2 values for 7 columns"),
+        # The last number lacks its exponent.
+        (GOOD[:-5], r"history\.data, line 14 is cut off"),
         ("\x00\x01\xff", "not even a header"),
     ],
 )
@@ -138,7 +142,7 @@ def test_a_whole_run(tmp_path):
     assert np.isnan(run.Z)
     np.testing.assert_allclose(run.steps["R1"], 10.0 ** np.linspace(0.6, 0.68, 8))
     np.testing.assert_allclose(run.steps["log_L2"], np.linspace(3.8, 3.9, 8))
-    assert np.isnan(run.steps["log_transfer_rate"]).all()
+    assert np.all(run.steps["log_transfer_rate"] == -99)
     assert run.n_bytes == sum(path.stat().st_size for path in (tmp_path / "run").rglob("*.data"))
 
 
@@ -182,7 +186,8 @@ def test_a_run_of_old_columns(tmp_path):
     binary |= {"period_days": None, "binary_separation": np.full(8, 11.7965)}
     stars = {number: star_columns(log_R=None, log_Teff=np.full(8, 4.4)) for number in (1, 2)}
     run = read_run(write_run(tmp_path / "run", binary=binary, stars=stars))
-    np.testing.assert_allclose(run.steps["period"], 0.11594 * np.sqrt(11.7965**3 / 22.0))
+    day = 2 * np.pi * np.sqrt((11.7965 * u.R_sun) ** 3 / (22 * c.GM_sun))
+    np.testing.assert_allclose(run.steps["period"], day.to_value("d"), rtol=1e-6)
     expected = 10.0 ** (np.linspace(4.0, 4.1, 8) / 2) * (5772 / 10**4.4) ** 2
     np.testing.assert_allclose(run.steps["R1"], expected, rtol=1e-6)
 
@@ -201,7 +206,11 @@ def test_sparser_history_of_a_star(tmp_path):
     star = {name: column[::2] for name, column in star_columns(9).items()}
     run = read_run(write_run(tmp_path / "run", binary=binary_columns(9), stars={1: star, 2: star_columns(9)}))
     np.testing.assert_allclose(run.steps["log_L1"], np.linspace(4.0, 4.1, 9))
-    assert "4 of 9 models interpolated in LOGS1" in run.note
+    assert run.note == "4 of 9 models interpolated in LOGS1"
+    short = {name: column[:5] for name, column in star_columns(9).items()}
+    run = read_run(write_run(tmp_path / "short", binary=binary_columns(9), stars={1: short, 2: star_columns(9)}))
+    assert run.note == "4 of 9 models not in LOGS1"
+    assert np.isnan(run.steps["log_L1"]).tolist() == [False] * 5 + [True] * 4
 
 
 def test_a_restart_in_one_of_the_histories(tmp_path):
@@ -247,9 +256,10 @@ def test_age_that_goes_back(tmp_path):
         read_run(write_run(tmp_path / "run", binary=columns))
 
 
-def test_models_that_relax_are_left_out(tmp_path):
+@pytest.mark.parametrize("mark", ["pre_zams_or_relax", "Pre_zams", "pre_zams", "ignore_rlof_flag", "ignore_rlof"])
+def test_models_that_relax_are_left_out(tmp_path, mark):
     flags = [1.0, 1.0, 0, 0, 0, 0, 0, 0]
-    run = read_run(write_run(tmp_path / "run", binary=binary_columns(Pre_zams=flags)))
+    run = read_run(write_run(tmp_path / "run", binary=binary_columns(**{mark: flags})))
     assert len(run.steps["age"]) == 6
     assert "2 models before" in run.note
     with pytest.raises(InputFormatError, match="none of its 8 models has come to the zero-age"):
@@ -271,7 +281,14 @@ def test_models_that_relax_are_left_out(tmp_path):
         ({"rl_relative_overflow_2": np.linspace(0.1, 0.32, 8)}, 0.3, EndReason.L2_OVERFLOW),
         ({"rl_relative_overflow_1": np.full(8, 0.1), "rl_relative_overflow_2": np.full(8, 0.34)}, 0.3,
          EndReason.L2_OVERFLOW_AT_ZAMS),
+        # A donor that is held at its lobe, from below.
+        (
+            {"rl_relative_overflow_1": np.full(8, -1e-5), "rl_relative_overflow_2": np.full(8, -0.3)},
+            1e-4,
+            EndReason.END_OF_MAIN_SEQUENCE,
+        ),
         ({"stopping_condition": [*[-1.0] * 7, 5.0]}, 0.3, EndReason.MASS_TRANSFER_RATE),
+        ({"stopping_condition": [*[-1.0] * 7, 6.0]}, 0.3, EndReason.UNSTABLE_ORBIT),
         ({"stopping_condition": [*[-1.0] * 7, -99.0]}, 1e-4, EndReason.FAILED),
     ],
 )  # fmt: skip
@@ -300,3 +317,108 @@ def test_an_inlist_that_is_none(tmp_path):
     (folder / "inlist").write_text("&binary_controls\n m1 = = 3 (\n")
     with pytest.raises(InputFormatError, match="inlist cannot be read as a list of settings"):
         read_run(folder)
+
+
+def test_overflow_after_the_main_sequence_is_no_interaction_on_it(tmp_path):
+    hydrogen = [0.7, 0.5, 0.2, 0.1, 0.0, 0.0, 0.0, 0.0]
+    over = {"rl_relative_overflow_1": [-0.6] * 5 + [-0.1, 0.1, 0.2], "rl_relative_overflow_2": np.full(8, -0.6)}
+    stars = {1: star_columns(center_h1=hydrogen), 2: star_columns()}
+    assert (
+        read_run(write_run(tmp_path / "b", binary=binary_columns(**over), stars=stars)).end is EndReason.NO_INTERACTION
+    )
+    over["rl_relative_overflow_1"] = [-0.6] * 3 + [0.0] * 5
+    run = read_run(write_run(tmp_path / "a", binary=binary_columns(**over), stars=stars))
+    assert run.end is EndReason.END_OF_MAIN_SEQUENCE
+
+
+def test_a_star_that_becomes_a_point_mass(tmp_path):
+    """Its past stays, and the orbit that is no more goes."""
+    binary = binary_columns(point_mass_index=[0.0] * 6 + [1.0] * 2, period_days=[1.0] * 6 + [1.157e94] * 2)
+    run = read_run(write_run(tmp_path / "run", binary=binary, stars={1: star_columns(), 2: star_columns()}))
+    assert run.note == "2 models after star 1 became a point mass left out"
+    np.testing.assert_allclose(run.steps["log_L1"], np.linspace(4.0, 4.1, 8)[:6])
+    assert run.steps["period"].tolist() == [1.0] * 6
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        ("LOGS/binary_history.data", "LOGS_1/history.data", "LOGS_2/history.data"),
+        ("LOGS_binary/binary_history.data", "LOGS_star1/history.data", "LOGS_star2/history.data"),
+    ],
+)
+def test_histories_in_other_folders(tmp_path, places):
+    for name, columns in zip(places, (binary_columns(), star_columns(), star_columns(log_l=3.8)), strict=True):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(history_text(columns))
+    run = read_run(tmp_path)
+    assert run.note == ""
+    assert (run.steps["log_L1"][0], run.steps["log_L2"][0]) == (4.0, 3.8)
+
+
+def test_period_and_separation_of_real_runs_agree(shared_data):
+    """Kepler's third law to the digits of its constant, as MESA has it."""
+    from cbminer.theory.roche_lobe import orbital_period
+
+    history = read_history(
+        shared_data / "mesa" / "fabry2022" / "models" / "overcontact" / "newBCtidal" / "binary_history.data"
+    )
+    mass = history.column("star_1_mass") + history.column("star_2_mass")
+    period = orbital_period(history.column("binary_separation"), mass)
+    np.testing.assert_allclose(period, history.column("period_days"), rtol=2e-4)
+
+
+def test_inlists_are_read_depth_first(tmp_path):
+    """MESA reads what an inlist names before the next one that names it over."""
+    for name, others, mass in (("inlist", ("a", "b"), 1), ("a", ("c",), 2), ("c", (), 99), ("b", (), 12.2)):
+        reads = "".join(
+            f" read_extra_binary_controls_inlist{n} = .true.\n extra_binary_controls_inlist{n}_name = '{other}'\n"
+            for n, other in enumerate(others, start=1)
+        )
+        (tmp_path / name).write_text(f"&binary_controls\n m1 = {mass}\n{reads}/\n")
+    assert [path.name for path in inlist_files(tmp_path)] == ["inlist", "a", "c", "b"]
+    assert read_inlists(tmp_path).M1 == 12.2
+
+
+def test_settings_that_do_not_hold(tmp_path):
+    """A period that a separation replaces, and a metallicity that is not relaxed to."""
+    folder = write_good_run(tmp_path / "run")
+    (folder / "inlist").write_bytes(
+        "&binary_controls ! R\u00e9glages\n initial_period_in_days = -1d0\n initial_separation_in_Rsuns = 11.8\n/\n"
+        "&star_job\n relax_initial_Z = .false.\n new_Z = 0.03\n/\n&kap\n Zbase = 0.0047\n/\n".encode("latin-1")
+    )
+    run = read_run(folder)
+    assert (run.period_initial, run.Z) == (1.0, 0.0047)
+
+
+def test_an_inlist_by_its_absolute_path(tmp_path):
+    (tmp_path / "common").write_text("&kap\n Zbase = 0.0021\n/\n")
+    folder = write_good_run(tmp_path / "runs" / "a")
+    (folder / "inlist").write_text(
+        "&kap\n read_extra_kap_inlist1 = .true.\n extra_kap_inlist1_name = '" + str(tmp_path / "common") + "'\n/\n"
+    )
+    assert read_run(folder).Z == 0.0021
+
+
+def test_a_header_in_another_encoding(tmp_path):
+    path = tmp_path / "history.data"
+    path.write_bytes(history_text(star_columns(), header={"build": '"\u00fcbung"'}).encode("latin-1"))
+    assert len(read_history(path)) == 8
+
+
+@pytest.mark.parametrize("number", ["********", "99999999999999999999999999"])
+def test_a_model_number_that_is_none(tmp_path, number):
+    columns = star_columns()
+    columns["model_number"][3] = number
+    path = tmp_path / "history.data"
+    path.write_text(history_text(columns))
+    with pytest.raises(InputFormatError, match="is no history of MESA"):
+        read_history(path)
+
+
+def test_a_compressed_history_that_is_damaged_inside(tmp_path):
+    data = bytearray(gzip.compress(history_text(star_columns(200)).encode()))
+    data[200:260] = bytes(60)
+    (tmp_path / "history.data.gz").write_bytes(data)
+    with pytest.raises(InputFormatError, match="cannot be read"):
+        read_history(tmp_path / "history.data.gz")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.table import Table
 from scipy.integrate import quad
 
 from cbminer.columns import values
@@ -17,7 +18,7 @@ from cbminer.synthetic.limb_darkening import LimbDarkening
 from cbminer.synthetic.passbands import BESSELL, Passband, standard_passband
 from cbminer.synthetic.roche import RocheEngine
 from cbminer.synthetic.systems import BinarySystems
-from cbminer.theory.atmospheres import Z_SUN, read_atmospheres
+from cbminer.theory.atmospheres import Z_SUN, AtmosphereTable, read_atmospheres
 from cbminer.theory.colours import pair_photometry
 from cbminer.theory.distortion import distortion_correction
 from cbminer.theory.pair_colours import ColourSettings, Photosphere, log_gravity, pair_colours, star_colours
@@ -127,11 +128,63 @@ def test_a_pair_with_a_star_beyond_the_models_says_so():
     assert beyond.outside
     assert np.isfinite(beyond.M_V)
     assert not pair_colours(B_STAR, B_STAR, Z=0.0047).outside
+    masked = np.ma.array([3.6, 3.6], mask=[False, True])
+    assert np.isfinite(pair_colours(B_STAR, Photosphere(masked, 4.3, 4.0), Z=0.0047).M_V).tolist() == [True, False]
     unknown = pair_colours(B_STAR, Photosphere(np.nan, np.nan, np.nan), Z=0.0047)
     assert np.isnan(unknown.M_V)
     assert not unknown.outside
     with pytest.raises(SettingsError, match="table of atmospheres"):
         pair_colours(B_STAR, B_STAR, Z=0.3)
+
+
+def test_a_companion_cooler_than_all_atmospheres_does_not_take_the_pair_away():
+    hot, cool = Photosphere(3.4, np.log10(15000.0), 4.1), Photosphere(1.6, np.log10(7800.0), 4.2)
+    pair, warm = (pair_colours(hot, star, Z=0.0047) for star in (cool, Photosphere(1.6, np.log10(8000.0), 4.2)))
+    assert pair.outside
+    assert not warm.outside
+    assert pytest.approx(warm.M_V, abs=0.01) == pair.M_V
+    assert pytest.approx(warm.VI0, abs=0.01) == pair.VI0
+    assert warm.e_VI0 < pair.e_VI0 < warm.e_VI0 + 0.01
+    # Down to 5 kK, with errors that grow.
+    teff = np.array([8001.0, 7999.0, 7000.0, 6000.0, 5000.0, 4990.0])
+    stars = star_colours(np.log10(teff), 4.3, Z=Z_SUN)
+    assert stars.outside.tolist() == [False, True, True, True, True, True]
+    assert np.isnan(stars.BC_V).tolist() == [False] * 5 + [True]
+    assert stars.VI0[1] == pytest.approx(stars.VI0[0], abs=1e-3)
+    assert (np.diff(stars.VI0[:5]) > 0).all()
+    assert (np.diff(stars.e_VI0[1:5]) > 0).all()
+    assert (np.diff(stars.e_BC_V[1:5]) > 0).all()
+
+
+def test_cool_stars_are_as_observed_within_their_errors(shared_data):
+    rows = []
+    for line in (shared_data / "colors" / "EEM_colors_Teff_2017.txt").read_text().splitlines():
+        cells = line.split()
+        if len(cells) > 18 and cells[0] == cells[18] and cells[0][0] in "AFG":
+            rows.append([float(cells[place]) for place in (1, 3, 10)])
+    teff, BC_V, VI0 = np.array(rows).T
+    cool = (teff < 8000) & (teff > 5000)
+    assert cool.sum() > 20
+    found = star_colours(np.log10(teff[cool]), 4.3, Z=Z_SUN)
+    # Their Sun has BC_V = -0.11, ours -0.07.
+    assert (np.abs(found.BC_V - BC_V[cool] - 0.04) < found.e_BC_V).all()
+    assert (np.abs(found.VI0 - VI0[cool]) < found.e_VI0).all()
+
+
+def test_errors_of_a_pair_are_weighted_by_the_light_of_their_own_band():
+    rows = [(m, t, g) for m in (-1.0, 0.2) for t in (10000.0, 40000.0) for g in (3.0, 5.0)]
+    m, t, g = np.array(rows).T
+    hot = t > 20000
+    columns = {"M_H": m, "Teff": t, "log_g": g, "BC_V": np.where(hot, -3.0, -0.5), "VI0": np.where(hot, -0.5, 0.8)}
+    errors = {"e_BC_V": np.where(hot, 0.3, 0.02), "e_VI0": np.where(hot, 0.01, 0.2)}
+    made = AtmosphereTable.of(Table(columns | errors, meta={"zero_point_V": 0.0, "zero_point_VI": 0.0}), name="made up")
+    stars = Photosphere(4.5, np.log10(40000.0), 4.0), Photosphere(3.5, 4.0, 4.0)
+    pair = pair_colours(*stars, Z=Z_SUN, table=made)
+    v = 10 ** (0.4 * np.array([2.5 * 4.5 - 3.0, 2.5 * 3.5 - 0.5]))
+    i = v * 10 ** (0.4 * np.array([-0.5, 0.8]))
+    assert pair.e_M_V == pytest.approx((v * [0.3, 0.02]).sum() / v.sum())
+    assert pair.e_M_I == pytest.approx((i * np.hypot([0.3, 0.02], [0.01, 0.2])).sum() / i.sum())
+    assert pair.e_VI0 == pytest.approx((i * [0.01, 0.2]).sum() / i.sum())
 
 
 def known_pairs(settings):

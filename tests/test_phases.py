@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cbminer.columns import values
 from cbminer.theory.grid import RUN_COLUMNS, STEP_COLUMNS, EvolutionGrid, read_grid
 from cbminer.theory.grid_import import import_runs
 from cbminer.theory.phases import Phase, PhaseSettings, phase_table, step_durations, step_is_thermal, step_phases
@@ -81,6 +82,32 @@ def test_every_phase():
     ]
 
 
+def test_a_donor_is_held_at_its_lobe_from_below(published):
+    """Of the real run no step that transfers mass before contact has an overflow above 0."""
+    steps = published.of_run(0)
+    columns = {name: values(steps, name) for name in ("overflow_1", "overflow_2", "log_transfer_rate")}
+    over, rate = np.fmax(columns["overflow_1"], columns["overflow_2"]), columns["log_transfer_rate"]
+    transferring = (rate > -10) & (step_phases(published)[: len(steps)] != Phase.CONTACT)
+    assert transferring.sum() > 30
+    assert np.all((over[transferring] < 0) & (over[transferring] > -1e-3))
+    assert step_phases(grid_of({"overflow_1": [-1e-5, -0.002], "overflow_2": -0.3})).tolist() == [
+        Phase.SEMI_DETACHED,
+        Phase.DETACHED,
+    ]
+
+
+def test_unknown_masses_have_no_phase():
+    assert step_phases(grid_of({"overflow_1": [0.1], "overflow_2": 0.1, "M2": np.nan})).tolist() == [-1]
+
+
+def test_one_unknown_step_leaves_the_mean_of_the_others():
+    grid = grid_of({"age": [0.0, 1e6, 2e6], "log_Teff2": [4.3, 4.3, np.nan]})
+    (row,) = phase_table(grid)
+    assert row["teff_ratio"] == pytest.approx(10**-0.1)
+    (row,) = phase_table(grid_of({"age": [0.0, 1e6], "log_Teff2": np.nan}))
+    assert row["teff_ratio"] is np.ma.masked
+
+
 def test_the_less_massive_star_decides_on_l2():
     """Whatever its number."""
     limit = l2_radius_ratio(0.8) - 1
@@ -120,6 +147,10 @@ def test_thermal_and_nuclear_transfer():
     grid = grid_of({"overflow_1": 0.01, "log_transfer_rate": rates})
     np.testing.assert_array_equal(step_is_thermal(grid), [1, 0, 0, np.nan])
     assert step_is_thermal(grid_of({"age": [0.0]})).tolist() == [0]
+    # No transfer is not an unknown one.
+    assert step_is_thermal(grid_of({"overflow_1": 0.01, "log_L1": np.nan, "log_transfer_rate": [-99.0]})).tolist() == [
+        0
+    ]
     np.testing.assert_array_equal(
         step_is_thermal(grid_of({"log_L1": np.nan, "log_transfer_rate": rates[:1]})), [np.nan]
     )

@@ -1,14 +1,19 @@
 """Populations of made-up grids against their closed forms."""
 
+import astropy.units as u
 import numpy as np
 import pytest
 from population_grids import make_grid, places_of
+from pydantic import ValidationError
 
 from cbminer.errors import InputFormatError
+from cbminer.theory import expected_numbers as expected_numbers_module
 from cbminer.theory.binning import time_in_bins
+from cbminer.theory.birth import BirthLaws
+from cbminer.theory.detection import contact_share_seen, fillout_of_radius
 from cbminer.theory.expected_numbers import ModelErrors, expected_numbers
 from cbminer.theory.phases import Phase
-from cbminer.theory.population import make_population
+from cbminer.theory.population import births_a_mass, companions_a_primary, make_population
 from cbminer.theory.population_settings import (
     CountSettings,
     InitialMassLaw,
@@ -17,6 +22,7 @@ from cbminer.theory.population_settings import (
     PopulationSettings,
     StarFormationSettings,
 )
+from cbminer.theory.roche_lobe import orbital_period
 
 MASSES, RATIOS, PERIODS = np.geomspace(5, 40, 6), np.linspace(0.5, 1, 5), np.geomspace(0.8, 3, 5)
 PLACES = places_of(MASSES, RATIOS, PERIODS)
@@ -148,7 +154,7 @@ def fixed_settings(**more):
     return settings(
         masses=InitialMassLaw(e_slope=0),
         mass_ratios=MassRatioLaw(e_slope=0),
-        periods=PeriodLaw(e_slope=0),
+        periods=PeriodLaw(e_slope=0, most_extended_to=-0.3),
         star_formation=StarFormationSettings(**{**formed, **more}),
     )
 
@@ -182,7 +188,11 @@ def test_the_rate_and_the_models_errors_widen_the_numbers_by_what_they_say():
     assert table.meta["model_errors"] == {"radius": 0.05, "lifetime": 0.2, "stated": True}
     # A law that rises with log P turns a radius error into one of the numbers.
     steep = fixed_settings().model_copy(
-        update={"periods": PeriodLaw(least=0.01, slope=1.0, e_slope=0, extended_to=-0.2)}
+        update={
+            "periods": PeriodLaw(
+                least=0.01, slope=1.0, e_slope=0, extended_to=-0.2, least_extended_to=-0.2, most_extended_to=-0.2
+            )
+        }
     )
     radius = make_grid(PLACES, about={"model_errors": {"lifetime": 0.0, "radius": 0.05}})
     contact = row(expected_numbers(make_population(radius, settings=steep)), "contact", "all")
@@ -213,6 +223,9 @@ def test_errors_of_a_grid_that_cannot_be_read_are_told():
     for about in ({"model_errors": {"radius": 0.1}}, {"model_errors": {"radius": "3 %", "lifetime": 1}}):
         with pytest.raises(InputFormatError, match='"radius" and "lifetime"'):
             ModelErrors.of(about)
+    for radius, lifetime, name in ((np.nan, 0.1, "radius"), (0.1, 30, "lifetime"), (-0.1, 0, "radius")):
+        with pytest.raises(InputFormatError, match=f'"{name}" in the entry .* a relative error from 0 to below 1'):
+            ModelErrors.of({"model_errors": {"radius": radius, "lifetime": lifetime}})
 
 
 def test_a_grid_without_a_metallicity_has_no_colours():
@@ -249,3 +262,112 @@ def test_pieces_are_split_exactly_where_they_cross_edges():
         fine[..., 0].ravel(), fine[..., 1].ravel(), bins=edges, weights=np.repeat(time, 4000)
     )
     assert time_in_bins(start, end, time, edges=edges) == pytest.approx(expected / 4000, abs=0.01)
+
+
+def test_the_shortest_period_of_births_is_uncertain_and_what_rests_on_it_is_told():
+    free = fixed_settings().model_copy(update={"periods": PeriodLaw(e_slope=0)})
+    population = make_population(make_grid(PLACES), settings=free)
+    table = expected_numbers(population)
+    contact = row(table, "contact", "all")
+    low, high = population.cells.all_edges[2][[0, -1]]
+    # Of births even in log P over the grid, those below log P = 0.15.
+    assert contact["extrapolated"] == pytest.approx((0.15 - low) / (high - low))
+    assert "born at periods below 1.41 d" in table["extrapolated"].info.description
+    # The shortest period is even between -0.3 and 0, so that the edge of the grid is the shortest in a part of draws.
+    shortest = [-0.3 + 0.3 * share for share in (0.16, 0.5, 0.84)]
+    expected = [contact["number"] * (high - max(low, edge)) / (high - low) for edge in shortest]
+    found = [contact[f"number_{share}"] for share in (84, 50, 16)]
+    assert found == pytest.approx(expected, rel=0.02)
+
+
+def test_there_is_at_most_one_companion_a_primary():
+    sana = settings(
+        periods=PeriodLaw(slope=-0.77),
+        star_formation=StarFormationSettings(binary_fraction=0.7, most_binary_fraction=0.7, rate_LMC=0.5),
+    )
+    laws = BirthLaws(sana.masses, sana.mass_ratios, sana.periods)
+    assert 0.7 * laws.all_periods == pytest.approx(1.154, abs=2e-3)
+    assert companions_a_primary(sana, laws) == 1
+    assert births_a_mass(sana, laws) * laws.all_periods == pytest.approx(1)
+    plain = settings()
+    laws = BirthLaws(plain.masses, plain.mass_ratios, plain.periods)
+    assert companions_a_primary(plain, laws) == pytest.approx(0.6 * (3.35 + 0.45) / 3.35)
+    assert births_a_mass(plain, laws) == pytest.approx(0.6)
+
+
+def test_a_radius_error_moves_periods_as_keplers_law_says():
+    shift = expected_numbers_module._period_shift(0.01)
+    assert 10**shift == pytest.approx(orbital_period(1.01, 1.0) / orbital_period(1.0, 1.0), rel=1e-4)
+    population = make_population(make_grid(PLACES), settings=settings())
+    later = make_grid(PLACES * [1, 1, 10**shift])
+    laws = BirthLaws(InitialMassLaw(), MassRatioLaw(), PeriodLaw(least=0.01, slope=1.0, extended_to=-0.2))
+    moved = population.cells.weights(laws, period_shift=shift)
+    assert moved == pytest.approx(make_population(later).cells.weights(laws))
+    assert moved.sum() > 1.005 * population.cells.weights(laws).sum()
+
+
+def test_a_radius_error_widens_numbers_by_what_the_law_of_periods_makes_of_it():
+    edge = {"extended_to": -0.2, "least_extended_to": -0.2, "most_extended_to": -0.2}
+    steep = fixed_settings().model_copy(update={"periods": PeriodLaw(least=0.01, slope=1.0, e_slope=0, **edge)})
+    steep = steep.model_copy(update={"counts": CountSettings(draws=2000)})
+    about = {"model_errors": {"lifetime": 0.0, "radius": 0.05}}
+    population = make_population(make_grid(PLACES, about=about), settings=steep)
+    contact = row(expected_numbers(population), "contact", "all")
+    sides = [population.cells.weights(population.laws, period_shift=sign * 1.5 * 0.05 / np.log(10)) for sign in (-1, 1)]
+    expected = np.log(sides[1].sum() / sides[0].sum())
+    assert np.log(contact["number_84"] / contact["number_16"]) == pytest.approx(expected, rel=0.08)
+
+
+@pytest.mark.parametrize("ratio", [0.7, 1 / 0.7])
+def test_how_far_contact_goes_is_told_by_the_less_massive_star(ratio):
+    grid = make_grid(PLACES, ratio_in_contact=(ratio, ratio))
+    # In contact star 1 is far larger than its lobe, star 2 barely.
+    contact = np.asarray(grid.steps["overflow_1"]) > 0
+    grid.steps["overflow_1"][contact], grid.steps["overflow_2"][contact] = 0.25, 0.01
+    steps = make_population(grid, settings=settings()).steps
+    lighter = 0.01 if ratio < 1 else 0.25
+    expected = contact_share_seen(fillout_of_radius(1 + lighter, 0.7), 0.7, least_depth=0.1)
+    chosen = steps.phase == Phase.CONTACT
+    assert chosen.sum() > 100
+    assert steps.seen[chosen] == pytest.approx(np.full(chosen.sum(), expected), abs=1e-6)
+
+
+@pytest.mark.parametrize("star", ["overflow_1", "overflow_2"])
+def test_either_star_that_overflows_at_once_leaves_a_run_out(star):
+    grid = make_grid(PLACES)
+    grid.steps[star][grid.offsets[:-1]] = 0.01
+    assert make_population(grid, settings=settings()).number(Phase.CONTACT) == 0
+    before = make_grid(PLACES)
+    assert make_population(before, settings=settings()).number(Phase.CONTACT) > 0
+
+
+def test_unknown_masses_and_endless_periods_are_no_phase_and_no_place():
+    grid = make_grid(PLACES)
+    half = grid.run_of_step() % 2 == 0
+    grid.steps["M2"][half] = np.nan * u.solMass
+    with_nan = make_population(grid, settings=settings())
+    whole = make_population(make_grid(PLACES), settings=settings())
+    assert 0 < with_nan.number(Phase.CONTACT, detected=True) < 0.7 * whole.number(Phase.CONTACT, detected=True)
+    assert (with_nan.steps.phase[half] == -1).all()
+    endless = make_grid(PLACES)
+    endless.steps["period"][endless.run_of_step() % 2 == 0] = np.inf * u.d
+    found = make_population(endless, settings=settings())
+    table = found.period_mass_ratio(Phase.CONTACT)
+    assert 0 < table.content.sum() < found.number(Phase.CONTACT)
+    assert found.unknown_shares(Phase.CONTACT)["no known period"] > 0.3
+
+
+def test_an_irregular_grid_tells_what_lies_outside_of_its_hull():
+    places = PLACES[0] + np.random.default_rng(3).random((200, 3)) * (PLACES[-1] - PLACES[0])
+    shares = make_population(make_grid(places), settings=settings()).shares_of_cells()
+    assert 0.05 < shares["outside of the hull"] < 0.6
+    assert shares["counted"] + shares["outside of the hull"] == pytest.approx(1)
+    assert "no run" not in shares
+
+
+def test_limits_must_rise_and_the_shortest_period_must_be_in_its_range():
+    with pytest.raises(ValidationError, match="M_V_bright must be a smaller number"):
+        CountSettings(M_V_bright="-1 mag", M_V_faint="-6 mag")
+    for wrong in ({"extended_to": -0.4}, {"most_extended_to": 0.2}, {"least_extended_to": -0.2}):
+        with pytest.raises(ValidationError, match="extended_to must lie between"):
+            PeriodLaw(**wrong)

@@ -125,3 +125,54 @@ def test_typical_errors_are_those_of_a_star_of_mean_reddening():
     assert typical_errors(settings, "LMC") == pytest.approx((0.1156, 0.0590), abs=2e-4)
     # The depth of the SMC and its smaller scatter of reddening.
     assert typical_errors(settings, "SMC")[1] == pytest.approx((0.035**2 + 0.02**2 + 0.025**2) ** 0.5)
+
+
+def run_command(grid, folder, capsys, settings="", galaxy="LMC"):
+    write_grid(grid, folder / "grid")
+    (folder / "my.toml").write_text(f"[population.counts]\ndraws = 20\n{settings}")
+    out = folder / "p"
+    command = ["population", "--galaxy", galaxy, "--grid", str(folder / "grid"), "--out", str(out)]
+    assert main([*command, "--settings", str(folder / "my.toml")]) == 0
+    return QTable.read(out / "numbers.ecsv"), {file.name for file in out.iterdir()}, capsys.readouterr().out
+
+
+def empty_case(case):
+    """A grid without a density of one phase or both, settings, the phases that are left, and why."""
+    grid = make_grid(PLACES)
+    if case == "none in the grid":
+        return make_grid(PLACES, near=0.0), "", ["contact"], "no model of the grid is in this phase"
+    if case == "none within the limits":
+        return grid, 'M_V_faint = "-6.4 mag"\n', [], r"is within the limits of [population.counts]"
+    if case == "none counts":
+        end = ["Roche-lobe overflow at ZAMS"] * len(PLACES)
+        return make_grid(PLACES, end=end), "", [], "all overflow at zero age"
+    grid.steps["log_L2"] = np.nan
+    return grid, "", [], "no known luminosity, temperature, mass or radius of a star"
+
+
+@pytest.mark.parametrize("case", ["none in the grid", "none within the limits", "none counts", "no magnitudes"])
+def test_an_empty_phase_is_told_and_the_rest_is_written(case, tmp_path, capsys, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(population_products, "save_figure", lambda _, path: drawn.append(path.name))
+    grid, settings, left, why = empty_case(case)
+    numbers, files, said = run_command(grid, tmp_path, capsys, settings)
+    assert {"numbers.ecsv", "summary.ecsv", "period_mass_ratio.ecsv", "provenance.json"} <= files
+    told = numbers.meta["no_density"]
+    assert set(told) == {"contact", "near_contact"} - set(left)
+    assert all(why in reason for reason in told.values())
+    assert f"near contact: no density, nor a figure of it: {told['near_contact']}" in said
+    assert ("densities" in drawn) == bool(left)
+    assert ("periods" in drawn) == (case != "none counts")
+
+
+def test_a_grid_of_another_metallicity_is_flagged(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(population_products, "save_figure", lambda *_: [])
+    numbers, _, said = run_command(make_grid(PLACES, Z=0.0047), tmp_path, capsys, galaxy="SMC")
+    assert "Z = 0.0047; WARNING: that of the SMC is 0.0021" in said
+    assert numbers.meta["metallicity_differs"] is True
+    assert (numbers.meta["Z"], numbers.meta["Z_of_the_Cloud"]) == pytest.approx((0.0047, 0.0021))
+    (tmp_path / "other").mkdir()
+    numbers, _, said = run_command(make_grid(PLACES, Z=0.0047), tmp_path / "other", capsys)
+    assert "WARNING" not in said
+    assert numbers.meta["metallicity_differs"] is False
+    assert "extrapolated: share of the number born at P < 1.41 d" in said

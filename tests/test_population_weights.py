@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from population_grids import make_grid, places_of
 from scipy.integrate import dblquad, quad
+from scipy.stats import qmc
 
 from cbminer.errors import InputFormatError
 from cbminer.theory import weights
@@ -116,7 +117,7 @@ def test_irregular_runs_share_the_box_that_they_span():
     weight = cells.weights(LAWS)
     expected = born(LAWS, (5, 40), (0.5, 1), (-0.2, 0.8))
     assert weight.sum() == pytest.approx(expected, rel=0.005)
-    assert cells.whole(LAWS) == weight.sum()
+    assert cells.whole(LAWS) == pytest.approx(expected)
     # The runs of the more massive half hold what is born there, but for the cells that straddle the limit.
     heavy = weight[places[:, 0] > 10].sum()
     assert heavy == pytest.approx(born(LAWS, (10, 40), (0.5, 1), (-0.2, 0.8)), rel=0.1)
@@ -137,7 +138,12 @@ def test_nearest_cells_of_a_regular_grid_are_its_own_within_the_hull():
         (places_of([10], RATIOS, PERIODS), "only one initial mass: a population"),
         (places_of(MASSES, [0.7], PERIODS), "only one initial mass ratio"),
         (places_of(MASSES, RATIOS, [1.0]), "only one initial period"),
+        (
+            np.vstack([places_of([5, 8, 13], [0.5, 0.8], [1, 2]), [[8.001, 0.8, 2]]]),
+            "runs run7 and run12 have the same",
+        ),
         (np.vstack([places_of(MASSES, RATIOS, PERIODS), [[5, 0.5, 0.6]]]), "runs run0 and run336 have the same"),
+        ([[10, 0.5, 1], [10, 0.6, np.inf], [20, 0.5, 1]], "run1 has no initial masses or period"),
         ([[10, 0.5, 1], [10, np.nan, 2], [20, 0.5, 1]], "run1 has no initial masses or period"),
         ([[10, 0.5, 1], [20, 0.6, 2], [30, 0.7, 3.1], [40, 0.8, 4.3], [44, 0.84, 4.6]], None),
         ([[10, 0.5, 1], [100, 0.6, 10], [1000, 0.7, 100]], "lie in a plane"),
@@ -156,3 +162,50 @@ def test_a_population_has_one_metallicity():
     places = places_of(MASSES, RATIOS, PERIODS)
     with pytest.raises(InputFormatError, match=r"metallicities from 0\.0021 to 0\.0047"):
         initial_cells(make_grid(places, Z=np.where(np.arange(336) < 3, 0.0021, 0.0047)))
+
+
+def scattered(unit):
+    """Runs at places in the box of 5 to 40 solar masses, q from 0.5 and 0.63 to 6.3 d, for numbers from 0 to 1."""
+    return np.column_stack([5 * 8 ** unit[:, 0], 0.5 + 0.5 * unit[:, 1], 10 ** (-0.2 + unit[:, 2])])
+
+
+@pytest.mark.parametrize("points", ["sobol", "random"])
+def test_thousands_of_runs_at_any_places_are_irregular_and_none_is_another(points):
+    if points == "sobol":
+        unit = qmc.Sobol(3, seed=1).random_base2(13)[:5000]
+    else:
+        unit = np.random.default_rng(6).random((3000, 3))
+    places = scattered(unit)
+    cells = initial_cells(make_grid(places))
+    assert isinstance(cells, IrregularCells)
+    assert f"each of {len(places):,} runs" in cells.description
+    share = cells.weights(LAWS).sum() / born(LAWS, (5, 40), (0.5, 1), (-0.2, 0.8))
+    assert 0.9 < share < 1
+    # What the hull leaves out of the box is no one's, and told.
+    assert cells.weights(LAWS).sum() < 0.995 * cells.whole(LAWS)
+    twice = np.vstack([places, places[17]])
+    with pytest.raises(InputFormatError, match=f"runs run17 and run{len(places)} have the same"):
+        initial_cells(make_grid(twice))
+
+
+@pytest.mark.parametrize("share", [0.6, 0.45, 0.05])
+def test_runs_at_few_values_are_a_grid_with_holes_however_many_are_missing(share):
+    whole = places_of(np.geomspace(5, 40, 6), np.linspace(0.5, 1, 6), np.geomspace(0.6, 6, 6))
+    there = np.random.default_rng(2).permutation(216)[: int(216 * share)]
+    cells = initial_cells(make_grid(whole[there]))
+    assert isinstance(cells, RegularCells)
+    assert cells.weights(LAWS).sum() / cells.whole(LAWS) == pytest.approx(share, abs=0.1)
+
+
+def test_a_cell_across_the_least_mass_ratio_of_the_law_is_cut_there():
+    laws = BirthLaws(InitialMassLaw(), MassRatioLaw(least=0.4), PeriodLaw())
+    places = places_of(MASSES, [0.35, 0.5, 0.65, 0.8, 0.95], PERIODS)
+    places[:, 0] /= 1 + places[:, 1]
+    cells = initial_cells(make_grid(places))
+    assert cells.mass_axis == "total"
+    assert cells.all_edges[1][0] < 0.4 < cells.all_edges[1][1]
+    masses, ratios, periods = ((edges[0], edges[-1]) for edges in cells.all_edges)
+    expected = dblquad(
+        lambda m, q: laws.primary_density(m / (1 + q)) / (1 + q) * laws.mass_ratio_density(q), 0.4, ratios[1], *masses
+    )[0] * laws.period_share(*periods)
+    assert cells.weights(laws).sum() == pytest.approx(expected, rel=1e-5)

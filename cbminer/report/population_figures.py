@@ -213,7 +213,7 @@ def period_figure(maps: Mapping[Phase, PeriodMassRatioMap], known: QTable, *, ti
         axes.set_ylabel("systems a dex of period")
         axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
         axes.set_title(title, fontsize=10)
-        axes.legend(loc="center right")
+        axes.legend(loc="center right", frameon=True, framealpha=1.0, edgecolor="none")
         return figure
 
 

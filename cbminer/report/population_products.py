@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import QTable
@@ -23,6 +24,8 @@ from cbminer.theory.quantiles import PeriodMassRatioMap
 __all__ = ["PopulationReport", "describe_population", "report_population", "typical_errors", "write_population"]
 
 _PHASES = (Phase.CONTACT, Phase.NEAR_CONTACT)
+# Shares of systems without a place in the density are told from here on.
+_TOLD_SHARE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class PopulationReport:
     maps : dict of Phase to PeriodMassRatioMap
         All systems by period and mass ratio.
     densities : dict of Phase to PopulationDensity
-        Density of those that are seen and within the limits.
+        Density of those that are seen and within the limits, of phases that have any.
     """
 
     population: Population
@@ -60,18 +63,14 @@ def report_population(population: Population, *, seed: int) -> PopulationReport:
     Returns
     -------
     PopulationReport
-        Numbers, maps and densities of contact and near contact.
-
-    Raises
-    ------
-    InputFormatError
-        If no model is in contact or near it.
+        Numbers, maps and densities of contact and near contact; a phase without systems that count has no density, and
+        `numbers` says why.
     """
     return PopulationReport(
         population,
         expected_numbers(population, seed=seed),
         {phase: population.period_mass_ratio(phase) for phase in _PHASES},
-        {phase: population.density(phase) for phase in _PHASES},
+        {phase: population.density(phase) for phase in _PHASES if population.why_no_density(phase) is None},
     )
 
 
@@ -95,13 +94,17 @@ def describe_population(report: PopulationReport) -> list[str]:
         "pairs in the range of the grid: "
         + ", ".join(f"{100 * share:.1f} % {name}" for name, share in shares.items() if share > 0 or name == "counted"),
         f"stars: {population.star_formation_rate:g} solar masses a year, binary fraction {fraction:g}",
+        f"companions a primary, with those of short periods: {report.numbers.meta['companions_a_primary']:.2f}",
+        _metallicity(report.numbers.meta, population.galaxy),
         "",
-        f"{'systems':<14}{'':<9}{'number':>9}{'16 %':>9}{'50 %':>9}{'84 %':>9}   count, 16 to 84 %",
+        f"{'systems':<14}{'':<9}{'number':>9}{'16 %':>9}{'50 %':>9}{'84 %':>9}   {'count, 16 to 84 %':<20}extrapolated",
     ]
     for row in report.numbers:
         numbers = "".join(f"{row[name]:>9.3g}" for name in ("number", "number_16", "number_50", "number_84"))
         phase = str(row["phase"]).replace("_", " ")
-        lines.append(f"{phase:<14}{row['sample']:<9}{numbers}   {row['count_16']:.0f} to {row['count_84']:.0f}")
+        count = f"{row['count_16']:.0f} to {row['count_84']:.0f}"
+        share = "" if np.ma.is_masked(row["extrapolated"]) else f"{100 * row['extrapolated']:>10.0f} %"
+        lines.append(f"{phase:<14}{row['sample']:<9}{numbers}   {count:<20}{share}")
     lines += ["", *_limits(population), ""]
     summaries = {phase: table.summary() for phase, table in report.maps.items()}
     lines.append(f"{'all systems':<14}" + "".join(f"{_name(phase):>14}" for phase in summaries))
@@ -109,15 +112,30 @@ def describe_population(report: PopulationReport) -> list[str]:
         lines.append(
             f"{name + ' [d]' * name.endswith('%'):<14}" + "".join(f"{s[name]:>14.3f}" for s in summaries.values())
         )
-    for density_phase, density in report.densities.items():
-        if density.unknown_share > 0.0005:
-            lines.append(
-                f"{_name(density_phase)}: {100 * density.unknown_share:.1f} % have no magnitude, being too hot or cool "
-                "for the colours: they are not in the density"
-            )
+    lines += _left_out(report.numbers.meta)
     if not report.numbers.meta["model_errors"]["stated"]:
         lines.append("the grid states no errors of its models: the ranges are those of the settings alone")
     return lines
+
+
+def _metallicity(about: Mapping[str, Any], galaxy: Cloud) -> str:
+    line = f"metallicity of the models: Z = {about['Z']:g}"
+    if about["metallicity_differs"]:
+        line += f"; WARNING: that of the {galaxy} is {about['Z_of_the_Cloud']:g}, more than 0.1 dex off"
+    return line
+
+
+def _left_out(about: Mapping[str, Any]) -> list[str]:
+    """Tell what is not in the densities, and why."""
+    lines = [
+        f"{phase.replace('_', ' ')}: {100 * share:.1f} % of those seen have {cause}: they are not in the density, nor "
+        "counted"
+        for phase, causes in about["unknown"].items()
+        for cause, share in causes.items()
+        if share > _TOLD_SHARE
+    ]
+    empty = about["no_density"].items()
+    return lines + [f"{phase.replace('_', ' ')}: no density, nor a figure of it: {why}" for phase, why in empty]
 
 
 def _name(phase: Phase) -> str:
@@ -126,10 +144,13 @@ def _name(phase: Phase) -> str:
 
 def _limits(population: Population) -> list[str]:
     limits, depth = population.settings.counts, population.settings.detection.least_depth
+    shortest = 10.0**population.settings.periods.least
     return [
         "seen: " + ("every inclination" if depth is None else f"a minimum of {depth:g} mag in I at least"),
         f"counted: seen, M_V from {limits.M_V_bright:g} to {limits.M_V_faint:g}, P < {limits.period_max:g} d",
-        "percentiles over the uncertain settings and models; counts scatter by chance on top",
+        f"number: with births down to log P = {population.settings.periods.extended_to:g}",
+        "percentiles over the uncertain settings, that one too, and models; counts scatter by chance on top",
+        f"extrapolated: share of the number born at P < {shortest:.2f} d, where no young pairs were counted",
     ]
 
 
@@ -181,18 +202,15 @@ def _write_figures(folder: Path, report: PopulationReport, settings: Settings) -
     stars = known_stars(known, colours=report.population.settings.colours)
     name, limits = f"models, {galaxy}", report.population.settings.counts
     sample = f"$M_V$ from {limits.M_V_bright:g} to {limits.M_V_faint:g}, P < {limits.period_max:g} d"
-    figures = {
-        "densities": density_figure(
+    figures = {}
+    if report.densities:
+        figures["densities"] = density_figure(
             report.densities, stars, title=f"{name}: systems that are seen, {sample}", e_M_V=e_m_v, e_VI0=e_vi0
-        ),
-        "periods": period_figure(
-            report.maps,
-            known,
-            title=f"{name}: all systems",
-            period_max=limits.period_max,
-        ),
-        "mass_ratios": mass_ratio_figure(report.maps, known, title=f"{name}: all systems, and known ones"),
-    }
+        )
+    maps = {phase: table for phase, table in report.maps.items() if table.content.any()}
+    if maps:
+        figures["periods"] = period_figure(maps, known, title=f"{name}: all systems", period_max=limits.period_max)
+        figures["mass_ratios"] = mass_ratio_figure(maps, known, title=f"{name}: all systems, and known ones")
     for stem, figure in figures.items():
         save_figure(figure, folder / stem)
 

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError, SettingsError
 from cbminer.resources import grid_path
 
-__all__ = ["Z_SUN", "AtmosphereTable", "StarColours", "abundance", "read_atmospheres"]
+__all__ = ["Z_SUN", "AtmosphereTable", "StarColours", "abundance", "plain_numbers", "read_atmospheres"]
 
 # Asplund et al. (2009, ARA&A 47, 481), protosolar: the Z = 0.0142 of the evolution models.
 Z_SUN = 0.0142
@@ -206,6 +206,25 @@ def _place(axis: FloatArray, wanted: npt.ArrayLike) -> tuple[npt.NDArray[np.intp
     left = np.clip(np.searchsorted(axis, given, side="right") - 1, 0, len(axis) - 2)
     share = np.clip((given - axis[left]) / (axis[left + 1] - axis[left]), 0.0, 1.0)
     return left, share
+
+
+def plain_numbers(given: npt.ArrayLike) -> FloatArray:
+    """Numbers as a plain array in which what is unknown is NaN.
+
+    Parameters
+    ----------
+    given : array_like
+        Numbers without a unit; a masked array or column loses its mask, and what was masked is NaN.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        float64, of the same shape.
+    """
+    bare: Any = getattr(given, "unmasked", given)
+    data = np.asarray(np.ma.getdata(bare), dtype=float)
+    mask = getattr(given, "mask", False)
+    return np.where(mask, np.nan, data)
 
 
 def abundance(Z: float) -> float:

@@ -1,13 +1,14 @@
 """Time spent in bins: each piece of a track is split over the bins that it crosses."""
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
 
 from cbminer.columns import FloatArray
 
-__all__ = ["split_at_edges", "time_in_bins"]
+__all__ = ["share_in_bins", "split_at_edges", "time_in_bins"]
 
 
 def split_at_edges(
@@ -71,6 +72,35 @@ def time_in_bins(
     flat = np.ravel_multi_index(tuple(bins[inside].T), shape)
     total = np.bincount(flat, weights=times[inside], minlength=int(np.prod(shape))).astype(np.float64)
     return total.reshape(shape)
+
+
+def share_in_bins(places: FloatArray, times: FloatArray, *, edges: Sequence[FloatArray]) -> FloatArray:
+    """Add times up in bins, each shared between the bins whose middles are next to its place: so their mean is kept.
+
+    Parameters
+    ----------
+    places : `~numpy.ndarray`
+        Places half a bin or more within the outermost edges, shape (n, number of axes).
+    times : `~numpy.ndarray`
+        Their times, shape (n,).
+    edges : sequence of `~numpy.ndarray`
+        Even edges of the bins, one array an axis.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Time in each bin.
+    """
+    shape = tuple(len(axis) - 1 for axis in edges)
+    scaled = np.column_stack([(places[:, i] - axis[0]) / (axis[1] - axis[0]) - 0.5 for i, axis in enumerate(edges)])
+    lower = np.floor(scaled).astype(np.int64)
+    share = scaled - lower
+    content = np.zeros(int(np.prod(shape)))
+    for corner in product((0, 1), repeat=len(shape)):
+        weight = times * np.prod(np.where(corner, share, 1.0 - share), axis=1)
+        flat = np.ravel_multi_index(tuple((lower + corner).T), shape)
+        content += np.bincount(flat, weights=weight, minlength=len(content))
+    return content.reshape(shape)
 
 
 def _bin_of(place: FloatArray, edges: FloatArray) -> npt.NDArray[np.int64]:

@@ -141,6 +141,17 @@ class BirthLaws:
         share: FloatArray = (within + below * law.least**law.slope) / proper
         return share
 
+    @property
+    def all_periods(self) -> float:
+        """Pairs of all periods over those within the law proper: 1 and what the extension adds."""
+        return float(self.period_share(self.periods.extended_to, self.periods.most))
+
+    @property
+    def without_extension(self) -> "BirthLaws":
+        """The same laws without pairs below the least period of the law proper."""
+        periods = self.periods.model_copy(update={"extended_to": self.periods.least})
+        return BirthLaws(self.masses, self.mass_ratios, periods)
+
     def period_density(self, log_period: npt.ArrayLike) -> FloatArray:
         """Density of periods.
 

@@ -12,13 +12,17 @@ from scipy.special import ndtri
 from scipy.stats import qmc
 
 from cbminer.columns import FloatArray
+from cbminer.errors import InputFormatError
+from cbminer.theory.atmospheres import plain_numbers
 
-__all__ = ["CredibleLevels", "ErrorMatrix"]
+__all__ = ["CredibleLevels", "ErrorMatrix", "asked_stars"]
 
 # Nodes of the mesh of errors: a third of an e-fold of both errors, a fifth of the correlation.
 _STEP_LOG_ERROR, _STEP_CORRELATION = 1.0 / 3.0, 0.2
 # Below this an error is as good as none beside any smoothing.
 _LEAST_ERROR = 1e-3
+# However few of the members are in the sample, no more than this are drawn for each.
+_LEAST_IN_SAMPLE = 1.0 / 32.0
 # Stands for none at all, which has no logarithm.
 _LEAST_DENSITY = 1e-300
 
@@ -38,6 +42,44 @@ class ErrorMatrix(NamedTuple):
     e_VI0: FloatArray
     cov_M_V_VI0: FloatArray
 
+    @property
+    def covariance(self) -> FloatArray:
+        """Covariances; one beyond what its errors allow is that of a full correlation."""
+        most = self.e_M_V * self.e_VI0
+        allowed: FloatArray = np.clip(self.cov_M_V_VI0, -most, most)
+        return allowed
+
+
+def asked_stars(*given: npt.ArrayLike) -> tuple[FloatArray, ErrorMatrix, tuple[int, ...]]:
+    """Put what is asked of a density into arrays.
+
+    Parameters
+    ----------
+    *given : array_like
+        log P, M_V and (V-I)_0, the errors of the latter two and their covariance; shapes that broadcast.
+
+    Returns
+    -------
+    stars : `~numpy.ndarray`
+        log P, M_V and (V-I)_0, shape (n, 3); NaN where unknown or masked.
+    errors : ErrorMatrix
+        Their errors, likewise.
+    shape : tuple of int
+        Shape of what was given.
+
+    Raises
+    ------
+    InputFormatError
+        If an error is negative.
+    """
+    arrays = np.broadcast_arrays(*map(plain_numbers, given))
+    for name, array in zip(("e_M_V", "e_VI0"), arrays[3:5], strict=True):
+        if (array < 0).any():
+            msg = f"{name} goes down to {np.nanmin(array):g}: give errors of 0 or more, NaN where they are unknown"
+            raise InputFormatError(msg)
+    stars = np.column_stack([array.ravel() for array in arrays[:3]])
+    return stars, ErrorMatrix(*(array.ravel() for array in arrays[3:])), arrays[0].shape
+
 
 @dataclass(frozen=True)
 class CredibleLevels:
@@ -47,17 +89,23 @@ class CredibleLevels:
     ----------
     places : callable
         Members of the population for numbers between 0 and 1, shape (n, 4) to (n, 3).
+    counts : callable
+        Whether members that are observed at a place are in the sample at all, shape (n, 3) to (n,).
     density : callable
         Density at stars of given errors.
     draws : int
         Members that are drawn, rounded up to a power of 2.
+    in_sample : float
+        Share of the members that is about to be in the sample: the more are drawn.
     seed : int
         Seed of the draws.
     """
 
     places: Callable[[FloatArray], FloatArray]
+    counts: Callable[[FloatArray], npt.NDArray[np.bool_]]
     density: Callable[[FloatArray, ErrorMatrix], FloatArray]
     draws: int
+    in_sample: float
     seed: int
     _tables: dict[tuple[int, ...], FloatArray] = field(default_factory=dict, repr=False)
 
@@ -94,7 +142,8 @@ class CredibleLevels:
     @cached_property
     def _uniform(self) -> FloatArray:
         """Sobol's sequence: more even than random numbers, and so are the levels."""
-        points: FloatArray = qmc.Sobol(6, seed=self.seed).random_base2(int(np.ceil(np.log2(self.draws))))
+        n_points = self.draws / max(self.in_sample, _LEAST_IN_SAMPLE)
+        points: FloatArray = qmc.Sobol(6, seed=self.seed).random_base2(int(np.ceil(np.log2(n_points))))
         # The logarithm of 0 is of no use to a normal distribution.
         return np.clip(points, 1e-9, 1.0 - 1e-9)
 
@@ -112,9 +161,14 @@ class CredibleLevels:
         first, second = ndtri(uniform[:, 4:]).T
         observed[:, 1] += e_m_v * first
         observed[:, 2] += e_vi0 * (correlation * first + np.sqrt(1.0 - correlation**2) * second)
-        ones = np.ones(len(observed))
+        sample = observed[self.counts(observed)]
+        ones = np.ones(len(sample))
         all_errors = ErrorMatrix(e_m_v * ones, e_vi0 * ones, correlation * e_m_v * e_vi0 * ones)
-        return np.sort(_logarithm(self.density(observed, all_errors)))
+        ranked = np.sort(_logarithm(self.density(sample, all_errors)))
+        # How many members there are in a sample depends on the errors; the tables are of one length.
+        shares = (np.arange(self.draws) + 0.5) / self.draws
+        table: FloatArray = np.interp(shares * len(ranked) - 0.5, np.arange(len(ranked)), ranked)
+        return table
 
 
 def _mesh_place(errors: ErrorMatrix) -> FloatArray:

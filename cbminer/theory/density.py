@@ -1,23 +1,21 @@
 """Density of a population in period, magnitude and colour, convolved with the errors of each star that asks for it."""
 
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import product
+from functools import cached_property, partial
 from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
-from scipy.spatial import cKDTree
-from scipy.special import ndtri
+from scipy.special import ndtr, ndtri
 
 from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError, SettingsError
-from cbminer.theory.binning import split_at_edges
-from cbminer.theory.credible import CredibleLevels, ErrorMatrix
-from cbminer.theory.density_kernel import sum_near
-from cbminer.theory.population_settings import DensitySettings
-from cbminer.theory.population_steps import PhasePieces
+from cbminer.theory.binning import share_in_bins, split_at_edges
+from cbminer.theory.credible import CredibleLevels, ErrorMatrix, asked_stars
+from cbminer.theory.density_kernel import least_distances, sum_near
+from cbminer.theory.population_settings import CountSettings, DensitySettings
+from cbminer.theory.population_steps import PhasePieces, why_no_density
 
 __all__ = ["AXES", "AxisName", "DensityPlane", "PopulationDensity"]
 
@@ -29,6 +27,10 @@ _BINS_A_SIGMA = (4.0, 2.0, 2.0)
 _SHARED = 1.0 / 6.0
 _PADDING_SIGMAS = 5.0
 _MOST_BINS = 40_000_000
+# Models so far beyond the limits of magnitude, in mag, can still be observed within: 5 standard deviations of 0.4.
+_MARGIN = 2.0
+# Errors count so many times in distances: with 2, 97 % of the members of the population are at 0, with 1 some 85 %.
+_HULL_SIGMAS = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,18 @@ class PopulationDensity:
     Attributes
     ----------
     number : float
-        Systems in this phase, what the density is a share of.
+        Systems in this phase, and within the limits if there are any: what the density is a share of.
     unknown_share : float
-        Share of the systems whose place is unknown since a model lacks a radius or temperature; they are left out.
+        Share, of these and of those whose place is unknown, of the latter: a model lacks a period or magnitude.
     edges : tuple of `~numpy.ndarray`
         Edges of the bins along log P in days, M_V and (V-I)_0 in mag.
     content : `~numpy.ndarray`
         Share of the systems in each bin, before any smoothing; the sum is 1.
+    around : `~numpy.ndarray`
+        The same with the systems beyond the limits of magnitude, which errors may move within: where there are any, the
+        sum exceeds 1.
+    limits : tuple of float or None
+        Brightest and faintest M_V of the sample in mag.
     settings : DensitySettings
         Smoothing.
     seed : int
@@ -76,11 +83,21 @@ class PopulationDensity:
     unknown_share: float
     edges: tuple[FloatArray, FloatArray, FloatArray]
     content: FloatArray
+    around: FloatArray
+    limits: tuple[float, float] | None
     settings: DensitySettings
     seed: int = 0
 
     @classmethod
-    def of_pieces(cls, pieces: PhasePieces, weight: FloatArray, *, settings: DensitySettings, seed: int = 0) -> Self:
+    def of_pieces(
+        cls,
+        pieces: PhasePieces,
+        weight: FloatArray,
+        *,
+        settings: DensitySettings,
+        limits: CountSettings | None = None,
+        seed: int = 0,
+    ) -> Self:
         """Lay out the density of pieces of tracks.
 
         Parameters
@@ -91,6 +108,8 @@ class PopulationDensity:
             Systems that each piece stands for: its duration times the pairs born a year; shape (n,).
         settings : DensitySettings
             Smoothing.
+        limits : CountSettings, optional
+            Limits of magnitude and period of the sample that is compared with it; none by default.
         seed : int, optional
             Seed of the draws behind credible levels.
 
@@ -102,18 +121,19 @@ class PopulationDensity:
         Raises
         ------
         InputFormatError
-            If no model is in this phase, or none has a magnitude.
+            If there is nothing to lay out: see `why_no_density`.
         SettingsError
             If the smoothing is so fine that the bins do not fit in memory.
         """
+        reason = why_no_density(pieces, weight, limits)
+        if reason is not None:
+            raise InputFormatError(reason)
         start, end = (np.column_stack([ends[name] for name in AXES]) for ends in (pieces.start, pieces.end))
         # A piece whose beginning has no magnitude stands for its time at its end.
         start = np.where(np.isfinite(start).all(axis=1, keepdims=True), start, end)
-        known = np.isfinite(end).all(axis=1) & (weight > 0)
-        if not known.any():
-            msg = "no model of the grid is in this phase with a known period, radius and temperature of both stars"
-            raise InputFormatError(msg)
-        both = np.concatenate([start[known], end[known]])
+        near = (pieces.known if limits is None else pieces.near(limits, _MARGIN)) & (weight > 0)
+        counted = near if limits is None else near & pieces.within(limits)
+        both = np.concatenate([start[near], end[near]])
         sigmas = _sigmas(settings)
         log_p, m_v, vi0 = (_edges(both[:, axis], sigmas[axis], _BINS_A_SIGMA[axis]) for axis in range(3))
         edges = (log_p, m_v, vi0)
@@ -121,10 +141,16 @@ class PopulationDensity:
         if n_bins > _MOST_BINS:
             msg = f"the density would need {n_bins:,} bins: raise the smoothing under [population.density]"
             raise SettingsError(msg)
-        content = _shared(*split_at_edges(start[known], end[known], weight[known], edges=edges), edges)
-        total = float(np.nansum(weight))
-        unknown = 1.0 - float(weight[known].sum()) / total
-        return cls(total, unknown, edges, content / content.sum(), settings, seed)
+        content, beyond = (
+            share_in_bins(*split_at_edges(start[part], end[part], weight[part], edges=edges), edges=edges)
+            for part in (counted, near & ~counted)
+        )
+        around = (content + beyond) / content.sum()
+        number, unknown = float(weight[counted].sum()), float(np.nansum(weight[~pieces.known]))
+        magnitudes = None if limits is None else (limits.M_V_bright, limits.M_V_faint)
+        return cls(
+            number, unknown / (number + unknown), edges, content / content.sum(), around, magnitudes, settings, seed
+        )
 
     def at(
         self,
@@ -152,8 +178,14 @@ class PopulationDensity:
         Returns
         -------
         `~numpy.ndarray`
-            Share of the population a dex of period, mag of M_V and mag of (V-I)_0; NaN where something is unknown, 0
-            beyond 5 standard deviations of all models. Its integral over all three axes is 1.
+            Share of the population a dex of period, mag of M_V and mag of (V-I)_0; NaN where something is unknown or
+            masked, 0 beyond 5 standard deviations of all models. Its integral over all three axes is 1: over what is
+            observed within the limits of magnitude, if there are any, for then the sample is that.
+
+        Raises
+        ------
+        InputFormatError
+            If an error is negative.
 
         Notes
         -----
@@ -161,22 +193,15 @@ class PopulationDensity:
         the bins add taken off that of the kernel. It is the sum of normal curves over the tracks themselves to 1 % of
         the highest density.
         """
-        log_p, m_v, vi0, e_m_v, e_vi0, cov = np.broadcast_arrays(
-            *(np.asarray(item, dtype=float) for item in (log_P, M_V, VI0, e_M_V, e_VI0, cov_M_V_VI0))
-        )
-        errors = ErrorMatrix(e_m_v.ravel(), e_vi0.ravel(), cov.ravel())
-        found = self._at(np.column_stack([log_p.ravel(), m_v.ravel(), vi0.ravel()]), errors)
-        density: FloatArray = found.reshape(log_p.shape)
-        return density
+        stars, errors, shape = asked_stars(log_P, M_V, VI0, e_M_V, e_VI0, cov_M_V_VI0)
+        return self._at(stars, errors).reshape(shape)
 
     def _at(self, stars: FloatArray, errors: ErrorMatrix) -> FloatArray:
         widths, origins = self._widths, np.array([edges[0] for edges in self.edges])
         _, h_m, h_c = _sigmas(self.settings)
         variance_m = errors.e_M_V**2 + h_m**2 - _SHARED * widths[1] ** 2
         variance_c = errors.e_VI0**2 + h_c**2 - _SHARED * widths[2] ** 2
-        # A covariance beyond what its errors allow is none.
-        most = errors.e_M_V * errors.e_VI0
-        slope = np.clip(errors.cov_M_V_VI0, -most, most) / variance_m
+        slope = errors.covariance / variance_m
         spread_m = np.sqrt(variance_m)
         spread_c = np.sqrt(variance_c - slope**2 * variance_m)
         sums = sum_near(
@@ -186,7 +211,18 @@ class PopulationDensity:
             slope * widths[1] / widths[2],
         )
         density: FloatArray = sums / (2.0 * np.pi * spread_m * spread_c * widths[0])
-        return density
+        return density / self._observed_within(spread_m)
+
+    def _observed_within(self, spread: FloatArray) -> FloatArray:
+        """Systems that are observed within the limits over those that lie within, by the spread of M_V."""
+        known = spread[np.isfinite(spread)]
+        if self.limits is None or len(known) == 0:
+            return np.ones(len(spread))
+        nodes = np.unique(np.linspace(known.min(), known.max(), 129))
+        bright, faint = self.limits
+        by_magnitude, middle = self.around.sum(axis=(0, 2)), (self.edges[1][1:] + self.edges[1][:-1]) / 2.0
+        within = (ndtr((faint - middle) / nodes[:, None]) - ndtr((bright - middle) / nodes[:, None])) @ by_magnitude
+        return np.asarray(np.interp(spread, nodes, within))
 
     @cached_property
     def _widths(self) -> FloatArray:
@@ -194,9 +230,9 @@ class PopulationDensity:
 
     @cached_property
     def _smooth(self) -> FloatArray:
-        """Content smoothed along log P."""
+        """Content, with what errors move to within the limits, smoothed along log P."""
         sigma = np.sqrt(_BINS_A_SIGMA[0] ** 2 - 2.0 * _SHARED)
-        smooth: FloatArray = gaussian_filter1d(self.content, sigma, axis=0, mode="constant", truncate=_PADDING_SIGMAS)
+        smooth: FloatArray = gaussian_filter1d(self.around, sigma, axis=0, mode="constant", truncate=_PADDING_SIGMAS)
         return smooth
 
     def credible_level(
@@ -226,18 +262,19 @@ class PopulationDensity:
         -----
         The population is drawn and observed with errors on a mesh about those of the stars, and the level is linear
         between its nodes in the logarithm of the density. Levels of members of the population are spread evenly between
-        0 and 1, to 0.01.
+        0 and 1, to 0.01: of those observed within the limits of magnitude, if there are any.
         """
-        given = [np.asarray(item, dtype=float) for item in (log_P, M_V, VI0, e_M_V, e_VI0, cov_M_V_VI0)]
-        arrays = np.broadcast_arrays(*given)
-        errors = ErrorMatrix(*(array.ravel() for array in arrays[3:]))
-        density = self._at(np.column_stack([array.ravel() for array in arrays[:3]]), errors)
-        level: FloatArray = self._levels.of(density, errors).reshape(arrays[0].shape)
-        return level
+        stars, errors, shape = asked_stars(log_P, M_V, VI0, e_M_V, e_VI0, cov_M_V_VI0)
+        return self._levels.of(self._at(stars, errors), errors).reshape(shape)
 
     @cached_property
     def _levels(self) -> CredibleLevels:
-        return CredibleLevels(self._places, self._at, self.settings.draws, self.seed)
+        share, places = 1.0 / float(self.around.sum()), partial(self._places, self.around)
+        return CredibleLevels(places, self._in_limits, self._at, self.settings.draws, share, self.seed)
+
+    def _in_limits(self, stars: FloatArray) -> npt.NDArray[np.bool_]:
+        bright, faint = self.limits or (-np.inf, np.inf)
+        return np.asarray((stars[:, 1] >= bright) & (stars[:, 1] <= faint))
 
     def draw(self, n: int, *, seed: int) -> FloatArray:
         """Draw systems of the population, smoothed as the density is.
@@ -254,55 +291,66 @@ class PopulationDensity:
         `~numpy.ndarray`
             log P, M_V and (V-I)_0, shape (n, 3).
         """
-        return self._places(np.random.default_rng(np.random.SeedSequence([seed, 1])).random((n, 4)))
+        return self._places(self.content, np.random.default_rng(np.random.SeedSequence([seed, 1])).random((n, 4)))
 
-    def _places(self, uniform: FloatArray) -> FloatArray:
-        """Systems of the population for four numbers each, evenly spread between 0 and 1."""
-        cumulative = np.cumsum(self.content.ravel())
+    def _places(self, content: FloatArray, uniform: FloatArray) -> FloatArray:
+        """Systems in bins for four numbers each, evenly spread between 0 and 1."""
+        cumulative = np.cumsum(content.ravel())
         chosen = np.searchsorted(cumulative, uniform[:, 0] * cumulative[-1], side="right")
-        corner = np.column_stack(np.unravel_index(chosen, self.content.shape))
+        corner = np.column_stack(np.unravel_index(chosen, content.shape))
         origins = np.array([edges[0] for edges in self.edges])
         spread = np.sqrt(np.array(_sigmas(self.settings)) ** 2 - _SHARED * self._widths**2)
         drawn: FloatArray = origins + (corner + 0.5) * self._widths + spread * ndtri(uniform[:, 1:])
         return drawn
 
-    def distance(self, log_P: npt.ArrayLike, M_V: npt.ArrayLike, VI0: npt.ArrayLike) -> FloatArray:
+    def distance(
+        self,
+        log_P: npt.ArrayLike,
+        M_V: npt.ArrayLike,
+        VI0: npt.ArrayLike,
+        *,
+        e_M_V: npt.ArrayLike = 0.0,
+        e_VI0: npt.ArrayLike = 0.0,
+        cov_M_V_VI0: npt.ArrayLike = 0.0,
+    ) -> FloatArray:
         """Distance of stars to the hull of the models of this phase.
 
         Parameters
         ----------
-        log_P, M_V, VI0 : array_like
-            Logarithms of periods in days, magnitudes and colours in mag.
+        log_P, M_V, VI0, e_M_V, e_VI0, cov_M_V_VI0 : array_like
+            As in `at`.
 
         Returns
         -------
         `~numpy.ndarray`
-            0 within one reach of a model (`DensitySettings`), else the distance beyond that in reaches; NaN where
-            something is unknown.
+            0 within one unit of a model, else the distance beyond that in units; NaN where something is unknown. The
+            unit is the reach (`DensitySettings`), and twice the errors of the star added to it in quadrature, with
+            their covariance.
+
+        Raises
+        ------
+        InputFormatError
+            If an error is negative.
 
         Notes
         -----
         The hull is the union of ellipsoids about all models, not a convex one: the population is bent, and a convex
         hull would hold much that no model is near to.
         """
-        stars = np.broadcast_arrays(*(np.asarray(item, dtype=float) for item in (log_P, M_V, VI0)))
-        scaled = np.column_stack([item.ravel() for item in stars]) / self._reaches
-        distance = np.full(len(scaled), np.nan)
-        known = np.isfinite(scaled).all(axis=1)
-        if known.any():
-            distance[known] = np.maximum(self._models.query(scaled[known])[0] - 1.0, 0.0)
-        return distance.reshape(stars[0].shape)
+        stars, errors, shape = asked_stars(log_P, M_V, VI0, e_M_V, e_VI0, cov_M_V_VI0)
+        reach = self.settings
+        variance_m = (_HULL_SIGMAS * errors.e_M_V) ** 2 + reach.reach_M_V**2
+        slope = _HULL_SIGMAS**2 * errors.covariance / variance_m
+        spread_c = np.sqrt((_HULL_SIGMAS * errors.e_VI0) ** 2 + reach.reach_VI0**2 - slope**2 * variance_m)
+        spreads = np.column_stack([np.full(len(stars), reach.reach_log_P), np.sqrt(variance_m), spread_c])
+        return np.maximum(least_distances(self._models, stars, spreads, slope) - 1.0, 0.0).reshape(shape)
 
     @cached_property
-    def _reaches(self) -> FloatArray:
-        return np.array([self.settings.reach_log_P, self.settings.reach_M_V, self.settings.reach_VI0])
-
-    @cached_property
-    def _models(self) -> cKDTree:
+    def _models(self) -> FloatArray:
+        """Middles of the bins that hold models, by log P."""
         occupied = np.nonzero(self.content)
         middles = [(edges[1:] + edges[:-1]) / 2.0 for edges in self.edges]
-        places = np.column_stack([middle[index] for middle, index in zip(middles, occupied, strict=True)])
-        return cKDTree(places / self._reaches)
+        return np.column_stack([middle[index] for middle, index in zip(middles, occupied, strict=True)])
 
     def plane(self, x: AxisName, y: AxisName, *, e_M_V: float = 0.0, e_VI0: float = 0.0) -> DensityPlane:
         """Density in two of the three axes, for a figure.
@@ -348,17 +396,3 @@ def _edges(places: FloatArray, sigma: float, bins_a_sigma: float) -> FloatArray:
     n_bins = int(np.ceil((float(places.max()) + _PADDING_SIGMAS * sigma - low) / width)) + 1
     edges: FloatArray = low + width * np.arange(n_bins + 1, dtype=np.float64)
     return edges
-
-
-def _shared(places: FloatArray, times: FloatArray, edges: tuple[FloatArray, ...]) -> FloatArray:
-    """Add times up in bins, each shared between the bins whose middles are next to its place: so their mean is kept."""
-    shape = tuple(len(axis) - 1 for axis in edges)
-    scaled = np.column_stack([(places[:, i] - axis[0]) / (axis[1] - axis[0]) - 0.5 for i, axis in enumerate(edges)])
-    lower = np.floor(scaled).astype(np.int64)
-    share = scaled - lower
-    content = np.zeros(int(np.prod(shape)))
-    for corner in product((0, 1), repeat=len(shape)):
-        weight = times * np.prod(np.where(corner, share, 1.0 - share), axis=1)
-        flat = np.ravel_multi_index(tuple((lower + corner).T), shape)
-        content += np.bincount(flat, weights=weight, minlength=len(content))
-    return content.reshape(shape)

@@ -1,11 +1,11 @@
-"""Kernel of the density of a population: a sum over the bins near a star, with the star's own errors."""
+"""Kernels of the density of a population: a sum over bins, and the nearest model, with each star's own errors."""
 
 import numba
 import numpy as np
 
 from cbminer.columns import FloatArray
 
-__all__ = ["sum_near"]
+__all__ = ["least_distances", "sum_near"]
 
 # Beyond this many standard deviations a bin adds less than 4e-6 of what the nearest one does.
 _REACH = 5.0
@@ -74,3 +74,46 @@ def sum_near(content: FloatArray, places: FloatArray, spreads: FloatArray, tilts
             middle = places[k, 2] + tilts[k] * away
             sums[k] += height * _row(content[lower : lower + 2, j, :], share, middle, spreads[k, 1])
     return sums
+
+
+@numba.njit(cache=True, nogil=True)
+def least_distances(models: FloatArray, places: FloatArray, spreads: FloatArray, tilts: FloatArray) -> FloatArray:
+    """Distance from each place to the nearest model, each with a measure of its own, as far as it exceeds 1.
+
+    Parameters
+    ----------
+    models : `~numpy.ndarray`
+        Models, sorted along the first axis; shape (m, 3).
+    places : `~numpy.ndarray`
+        Places, shape (n, 3).
+    spreads : `~numpy.ndarray`
+        Unit of distance along axes 0 and 1, and along axis 2 at a given place on axis 1; shape (n, 3).
+    tilts : `~numpy.ndarray`
+        Change of axis 2 with axis 1 that costs nothing; shape (n,).
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Distances; 1 or less where one is, of any of the models that are so near; NaN where a place, a unit or a tilt
+        is NaN; shape (n,).
+    """
+    distances = np.full(len(places), np.nan)
+    for k in range(len(places)):
+        if np.isnan(places[k].sum() + spreads[k].sum() + tilts[k]):
+            continue
+        right = np.searchsorted(models[:, 0], places[k, 0])
+        left, best = right - 1, np.inf
+        # Outwards along the first axis, until that alone is farther away than the best.
+        while best > 1.0 and (left >= 0 or right < len(models)):
+            before = (places[k, 0] - models[left, 0]) / spreads[k, 0] if left >= 0 else np.inf
+            after = (models[right, 0] - places[k, 0]) / spreads[k, 0] if right < len(models) else np.inf
+            along = min(before, after)
+            if along * along >= best:
+                break
+            nearest = left if before < after else right
+            left, right = (left - 1, right) if before < after else (left, right + 1)
+            down = models[nearest, 1] - places[k, 1]
+            across = (models[nearest, 2] - places[k, 2] - tilts[k] * down) / spreads[k, 2]
+            best = min(best, along * along + (down / spreads[k, 1]) ** 2 + across * across)
+        distances[k] = np.sqrt(best)
+    return distances

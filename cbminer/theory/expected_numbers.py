@@ -11,8 +11,9 @@ from cbminer.columns import FloatArray, float_column
 from cbminer.errors import InputFormatError
 from cbminer.theory.birth import BirthLaws
 from cbminer.theory.phases import Phase
-from cbminer.theory.population import Population, births_a_mass
+from cbminer.theory.population import Population, births_a_mass, companions_a_primary
 from cbminer.theory.population_settings import PopulationSettings
+from cbminer.theory.population_stars import CLOUD_METALLICITIES
 
 __all__ = ["SAMPLES", "ModelErrors", "expected_numbers"]
 
@@ -62,16 +63,24 @@ class ModelErrors:
         Raises
         ------
         InputFormatError
-            If the entry is there but holds no such numbers.
+            If the entry is there but holds no such numbers, or one that is not from 0 to below 1.
         """
         entry = about.get("model_errors")
         if entry is None:
             return cls(0.0, 0.0, stated=False)
         try:
-            return cls(float(entry["radius"]), float(entry["lifetime"]), stated=True)
+            errors = cls(float(entry["radius"]), float(entry["lifetime"]), stated=True)
         except (KeyError, TypeError, ValueError) as error:
             msg = 'the entry "model_errors" of the grid lacks the numbers "radius" and "lifetime": make the grid again'
             raise InputFormatError(msg) from error
+        for name, number in (("radius", errors.radius), ("lifetime", errors.lifetime)):
+            if not 0.0 <= number < 1.0:
+                msg = (
+                    f'"{name}" in the entry "model_errors" of the grid is {number:g}; it must be a relative error from '
+                    "0 to below 1: make the grid again"
+                )
+                raise InputFormatError(msg)
+        return errors
 
 
 def expected_numbers(population: Population, *, seed: int = 0) -> QTable:
@@ -99,8 +108,11 @@ def expected_numbers(population: Population, *, seed: int = 0) -> QTable:
     Notes
     -----
     Drawn are: the exponents of the three laws and the star-formation rate (normal, the latter in its logarithm), the
-    binary fraction (flat), and the grid's own errors, if it states them: a lifetime error moves all numbers, a radius
-    error all periods, since a pair of stars larger by s is the same pair at a period longer by s^1.5.
+    binary fraction and the shortest period of births (flat), and the grid's own errors, if it states them: a lifetime
+    error moves all numbers, a radius error all periods, since a pair of stars larger by s is the same pair at a period
+    longer by s^1.5.
+
+    `extrapolated` is the share of `number` that is born at periods shorter than those for which the law was measured.
     """
     rows = [(phase.name.lower(), sample, years) for phase in _PHASES for sample, years in _years(population, phase)]
     for sample in SAMPLES:
@@ -115,6 +127,7 @@ def expected_numbers(population: Population, *, seed: int = 0) -> QTable:
     together = counts.reshape(len(counts), len(_PHASES), len(SAMPLES)).sum(axis=1)
     columns: dict[str, Any] = {"phase": [row[0] for row in rows], "sample": [row[1] for row in rows]}
     columns["number"] = float_column(population.births @ years)
+    columns["extrapolated"] = float_column(_extrapolated(population, years))
     for name, drawn in (("number", numbers), ("count", np.hstack([counts, together]))):
         for percentile, values in zip(_PERCENTILES, np.percentile(drawn, _PERCENTILES, axis=0), strict=True):
             columns[f"{name}_{percentile:.0f}"] = float_column(values)
@@ -125,6 +138,8 @@ def _described(table: QTable, population: Population, errors: ModelErrors) -> QT
     table["phase"].info.description = "phase of evolution; together: both"
     table["sample"].info.description = "; ".join(f"{name}: {what}" for name, what in SAMPLES.items())
     table["number"].info.description = "expected number for the settings as they are"
+    shortest = 10.0**population.settings.periods.least
+    table["extrapolated"].info.description = f"share of number born at periods below {shortest:.3g} d: an extrapolation"
     for percentile in _PERCENTILES:
         table[
             f"number_{percentile:.0f}"
@@ -134,13 +149,33 @@ def _described(table: QTable, population: Population, errors: ModelErrors) -> QT
         ].info.description = f"the same of a count, which Poisson's law scatters: {percentile:.0f} %"
     table.meta = {
         "galaxy": population.galaxy,
+        "Z": population.metallicity,
+        "Z_of_the_Cloud": CLOUD_METALLICITIES[population.galaxy],
+        "metallicity_differs": population.metallicity_differs,
         "star_formation_rate": population.star_formation_rate,
+        "companions_a_primary": round(companions_a_primary(population.settings, population.laws), 6),
         "cells": population.cells.description,
         "shares_of_cells": {name: round(share, 6) for name, share in population.shares_of_cells().items()},
         "model_errors": {"radius": errors.radius, "lifetime": errors.lifetime, "stated": errors.stated},
+        "unknown": {
+            phase.name.lower(): {cause: round(share, 6) for cause, share in population.unknown_shares(phase).items()}
+            for phase in _PHASES
+        },
+        "no_density": {phase.name.lower(): why for phase in _PHASES if (why := population.why_no_density(phase))},
         "draws": population.settings.counts.draws,
     }
     return table
+
+
+def _extrapolated(population: Population, years: FloatArray) -> FloatArray:
+    """Share of each number that is born below the least period of the law proper; NaN where there is none."""
+    every, proper = (
+        np.where(population.counted, population.cells.weights(laws), 0.0) @ years
+        for laws in (population.laws, population.laws.without_extension)
+    )
+    share: FloatArray = np.full(len(every), np.nan)
+    np.divide(every - proper, every, out=share, where=every > 0)
+    return share
 
 
 def _years(population: Population, phase: Phase) -> Iterator[tuple[str, FloatArray]]:
@@ -160,18 +195,26 @@ def _drawn_births(population: Population, errors: ModelErrors, seed: int) -> Ite
     for _ in range(settings.counts.draws):
         mass, ratio, period, rate, lifetime, radius = rng.normal(size=6)
         fraction = rng.uniform(formed.least_binary_fraction, formed.most_binary_fraction)
-        laws = _moved_laws(settings, mass, ratio, period)
+        shortest = rng.uniform(settings.periods.least_extended_to, settings.periods.most_extended_to)
+        laws = _moved_laws(settings, mass, ratio, period, shortest=shortest)
         moved = settings.model_copy(update={"star_formation": formed.model_copy(update={"binary_fraction": fraction})})
-        weights = population.cells.weights(laws, period_shift=_DEX_OF_PERIOD * errors.radius * radius)
+        weights = population.cells.weights(laws, period_shift=_period_shift(errors.radius * radius))
         yearly = births_a_mass(moved, laws) * population.star_formation_rate * 10.0 ** (formed.e_log_rate * rate)
         yield np.where(population.counted, weights, 0.0) * yearly * np.exp(errors.lifetime * lifetime)
 
 
-def _moved_laws(settings: PopulationSettings, mass: float, ratio: float, period: float) -> BirthLaws:
-    """Laws whose exponents are off by so many of their errors."""
+def _period_shift(radius_change: float) -> float:
+    """Dex by which pairs touch at longer periods if their stars are larger by a relative change of the radius."""
+    return float(_DEX_OF_PERIOD) * radius_change
+
+
+def _moved_laws(
+    settings: PopulationSettings, mass: float, ratio: float, period: float, *, shortest: float
+) -> BirthLaws:
+    """Laws whose exponents are off by so many of their errors, with periods from another shortest one on."""
     masses, ratios, periods = settings.masses, settings.mass_ratios, settings.periods
     return BirthLaws(
         masses.model_copy(update={"slope": masses.slope + masses.e_slope * mass}),
         ratios.model_copy(update={"slope": ratios.slope + ratios.e_slope * ratio}),
-        periods.model_copy(update={"slope": periods.slope + periods.e_slope * period}),
+        periods.model_copy(update={"slope": periods.slope + periods.e_slope * period, "extended_to": shortest}),
     )

@@ -27,6 +27,7 @@ __all__ = [
     "check_grid_place",
     "is_grid",
     "read_grid",
+    "read_runs",
     "write_grid",
     "write_grid_parts",
 ]
@@ -45,6 +46,7 @@ class EndReason(StrEnum):
     L2_OVERFLOW_AT_ZAMS = "L2 overflow at ZAMS"
     ROCHE_OVERFLOW_AT_ZAMS = "Roche-lobe overflow at ZAMS"
     NO_INTERACTION = "no interaction on the main sequence"
+    UNSTABLE_ORBIT = "unstable orbit"
     MASS_TRANSFER_RATE = "limit of the mass-transfer rate"
     FAILED = "failed"
     UNKNOWN = "unknown"
@@ -98,7 +100,7 @@ STEP_COLUMNS: Mapping[str, GridColumn] = {
     "log_L2": GridColumn("", "log10 of the luminosity of star 2 in solar ones"),
     "log_Teff1": GridColumn("", "log10 of the effective temperature of star 1 in K"),
     "log_Teff2": GridColumn("", "log10 of the effective temperature of star 2 in K"),
-    "log_transfer_rate": GridColumn("", "log10 of the mass-transfer rate in solar masses a year"),
+    "log_transfer_rate": GridColumn("", "log10 of the mass-transfer rate in solar masses a year; -99 for none"),
 }
 
 
@@ -284,10 +286,7 @@ def write_grid_parts(parts: Iterable[EvolutionGrid], path: Path, *, about: dict[
                 for part in parts:
                     runs.write_table(_arrow_table(part.runs, RUN_COLUMNS, about))
                     steps.write_table(_arrow_table(part.steps, STEP_COLUMNS, about))
-            if path.exists():
-                # The old grid stands aside until the new one is in its place.
-                path.replace(Path(work) / "old")
-            made.replace(path)
+            _exchange(path, made, Path(work) / "old")
     except OSError as error:
         msg = f"{path} cannot be written ({error.strerror}): make room, or choose another place with --out"
         raise OutputError(msg) from error
@@ -306,9 +305,28 @@ def check_grid_place(path: Path) -> None:
     OutputError
         If it is a file, or a folder that is neither empty nor a grid.
     """
-    if path.exists() and not is_grid(path) and (not path.is_dir() or any(path.iterdir())):
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not is_grid(path):
         msg = f"{path} exists and is no grid: choose another place with --out"
         raise OutputError(msg)
+    others = sorted(item.name for item in path.iterdir() if item.name not in (_RUNS, _STEPS))
+    if others:
+        msg = f"{path} holds {others[0]} beside the grid, which is replaced as a whole: move it elsewhere"
+        raise OutputError(msg)
+
+
+def _exchange(path: Path, made: Path, aside: Path) -> None:
+    """Put a folder into its place; the old one stands aside until the new one is there, and comes back if it fails."""
+    if not path.exists():
+        made.replace(path)
+        return
+    path.replace(aside)
+    try:
+        made.replace(path)
+    except OSError:
+        aside.replace(path)
+        raise
 
 
 # Single precision holds every digit that the codes print of these quantities, but not of an age in years.
@@ -360,12 +378,35 @@ def read_grid(path: Path) -> EvolutionGrid:
     InputFormatError
         If the folder is no grid, was written by another version, or is damaged.
     """
+    runs, about = read_runs(path)
+    steps, _ = _read_table(path / _STEPS, STEP_COLUMNS)
+    return EvolutionGrid.of(runs, steps, about=about)
+
+
+def read_runs(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """Read the table of runs of a grid alone.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        Folder that `write_grid` wrote.
+
+    Returns
+    -------
+    runs : dict of str to `~numpy.ndarray`
+        Columns of `RUN_COLUMNS` in their units, unknown numbers as NaN; each of shape (n,).
+    about : dict
+        Provenance of the grid.
+
+    Raises
+    ------
+    InputFormatError
+        If the folder is no grid, was written by another version, or is damaged.
+    """
     if not is_grid(path):
         msg = f"{path} is no grid: it lacks {_RUNS} or {_STEPS}; make one with `cbminer grid import`"
         raise InputFormatError(msg)
-    runs, about = _read_table(path / _RUNS, RUN_COLUMNS)
-    steps, _ = _read_table(path / _STEPS, STEP_COLUMNS)
-    return EvolutionGrid.of(runs, steps, about=about)
+    return _read_table(path / _RUNS, RUN_COLUMNS)
 
 
 def _read_table(path: Path, schema: Mapping[str, GridColumn]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:

@@ -1,20 +1,25 @@
 """Import of MESA runs: folders of any layout into one grid, in parallel, going on where an earlier import stopped."""
 
-import hashlib
 import multiprocessing
 import os
 import shutil
+import signal
+import threading
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from importlib.metadata import version
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from cbminer.errors import InputFormatError, OutputError
 from cbminer.monitor import Monitor
@@ -25,33 +30,19 @@ from cbminer.theory.grid import (
     check_grid_place,
     is_grid,
     read_grid,
+    read_runs,
     write_grid,
     write_grid_parts,
 )
+from cbminer.theory.mesa_folders import SkippedRun, search_runs
 from cbminer.theory.mesa_run import MesaRun, hash_run, history_files, read_run
 
-__all__ = ["ImportReport", "SkippedRun", "find_runs", "import_runs"]
+__all__ = ["ImportReport", "import_runs"]
 
 # Runs that a process reads before it writes them down: what an interruption loses at most, times the processes.
 _CHUNK = 16
-# Folders of a run that hold no runs of their own.
-_INNER = ("LOGS", "photos", "png", "profiles", "src", "make", "plotting")
-
-
-@dataclass(frozen=True)
-class SkippedRun:
-    """A run that could not be read.
-
-    Attributes
-    ----------
-    run : str
-        Its folder, below that of the grid.
-    reason : str
-        What is wrong with it.
-    """
-
-    run: str
-    reason: str
+# Histories of this many bytes are read in the time in which other processes start.
+_WORTH_PROCESSES = 2e7
 
 
 @dataclass
@@ -82,56 +73,16 @@ class _Chunk:
     root: Path
     # Names of runs, with the hash by which they are known already.
     names: Sequence[tuple[str, str]]
-    place: Path
+    state: Path
 
 
 @dataclass(frozen=True)
 class _Done:
-    n_read: int
-    n_bytes: int
+    place: Path
+    read: list[str]
     known: list[str]
     skipped: list[SkippedRun]
-    n_all: int
-
-
-def find_runs(root: Path) -> list[str]:
-    """Find the runs below a folder.
-
-    Parameters
-    ----------
-    root : `~pathlib.Path`
-        Folder of runs, in any layout; it may be a run itself.
-
-    Returns
-    -------
-    list of str
-        Names of the runs, sorted: their folders below `root`. A folder with an inlist but no history is among them,
-        and one that is empty.
-
-    Raises
-    ------
-    InputFormatError
-        If there is no such folder, or no run in it.
-    """
-    if not root.is_dir():
-        msg = f"{root} is no folder: give the one that holds the runs"
-        raise InputFormatError(msg)
-    found = []
-    for place, folders, files in os.walk(root):
-        folder = Path(place)
-        is_run = bool(history_files(folder)) or any(name.startswith("inlist") for name in files)
-        inner = [name for name in folders if name.startswith(_INNER)]
-        # A grid's own folder may hold an inlist that its runs share.
-        if is_run and (history_files(folder) or len(inner) == len(folders)):
-            found.append(folder.relative_to(root).as_posix())
-            folders.clear()
-        elif not folders and not files:
-            found.append(folder.relative_to(root).as_posix())
-        folders[:] = sorted(name for name in folders if name not in inner)
-    if not found:
-        msg = f"{root} holds no run of MESA: none of its folders has a binary_history.data or LOGS1/history.data"
-        raise InputFormatError(msg)
-    return sorted(found)
+    n_bytes: int
 
 
 def import_runs(
@@ -173,70 +124,96 @@ def import_runs(
     OutputError
         If the grid cannot be written.
     """
+    out = out.resolve()
     check_grid_place(out)
-    names = find_runs(root)
-    state = out.parent / f".{out.name}.importing"
-    places = _known_places(out, state, Z)
-    report = ImportReport()
+    names, closed = search_runs(root)
     try:
+        state = out.parent / f".{out.name}.importing"
         state.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        msg = f"{state} cannot be made ({error.strerror}): choose another place with --out"
+        with FileLock(state / "lock", timeout=0):
+            return _import(root, out, state, names, closed, jobs=jobs, strict=strict, Z=Z, monitor=monitor or Monitor())
+    except Timeout as error:
+        msg = f"another import into {out} is at work: wait for it, or choose another place with --out"
         raise OutputError(msg) from error
-    kept = set()
-    chunks = _chunks(root, names, places, state)
-    with (monitor or Monitor()).step("reading runs", len(names)) as advance:
+    except OSError as error:
+        msg = f"{out} cannot be made ({error.strerror}): choose another place with --out"
+        raise OutputError(msg) from error
+
+
+def _import(
+    root: Path,
+    out: Path,
+    state: Path,
+    names: Sequence[str],
+    closed: Sequence[SkippedRun],
+    *,
+    jobs: int | None,
+    strict: bool,
+    Z: float | None,
+    monitor: Monitor,
+) -> ImportReport:
+    known = _known_runs(out, state, Z)
+    report = ImportReport(skipped=list(closed))
+    places: dict[str, Path] = {}
+    chunks = [
+        _Chunk(
+            root, [(name, known[name].sha256 if name in known else "") for name in names[start : start + _CHUNK]], state
+        )
+        for start in range(0, len(names), _CHUNK)
+    ]
+    with monitor.step("reading runs", len(names)) as advance:
         for done in _work_off(chunks, jobs or os.cpu_count() or 1):
-            report.n_read += done.n_read
+            report.n_read += len(done.read)
             report.n_bytes += done.n_bytes
             report.skipped += done.skipped
-            kept.update(done.known)
-            advance(done.n_all)
+            places |= dict.fromkeys(done.read, done.place) | {name: known[name].place for name in done.known}
+            advance(len(done.read) + len(done.known) + len(done.skipped))
             if strict and done.skipped:
                 msg = f"{done.skipped[0].run}: {done.skipped[0].reason}"
                 raise InputFormatError(msg)
     report.skipped.sort(key=lambda item: item.run)
-    skipped = {item.run for item in report.skipped}
-    if len(skipped) == len(names):
-        first = report.skipped[0]
-        msg = f"none of the {len(names)} runs of {root} can be read; the first, {first.run}: {first.reason}"
+    if strict and report.skipped:
+        msg = f"{report.skipped[0].run}: {report.skipped[0].reason}"
         raise InputFormatError(msg)
-    _gather(root, out, state, names=[name for name in names if name not in skipped], Z=Z, report=report)
+    if not places:
+        first = report.skipped[0]
+        msg = f"none of the {len(report.skipped)} runs of {root} can be read; the first, {first.run}: {first.reason}"
+        raise InputFormatError(msg)
+    _gather(root, out, places, Z=Z, report=report)
     shutil.rmtree(state, ignore_errors=True)
     return report
 
 
-def _known_places(out: Path, state: Path, Z: float | None) -> dict[str, tuple[Path, str]]:
-    """Find the runs that are known, with the grid that each stands in and its hash: the later places hold the newer."""
-    places = {}
-    parts = sorted(path for path in state.glob("part-*") if is_grid(path)) if state.is_dir() else []
-    for place in ([out] if is_grid(out) else []) + sorted(parts, key=lambda path: path.stat().st_mtime):
-        grid = read_grid(place)
+@dataclass(frozen=True)
+class _Known:
+    """Where a run stands that was read before, and the hash of its files then."""
+
+    place: Path
+    sha256: str
+
+
+def _known_runs(out: Path, state: Path, Z: float | None) -> dict[str, _Known]:
+    """Find what is known of an earlier import: in the grid itself, and in the parts of one that was interrupted."""
+    known: dict[str, _Known] = {}
+    parts = sorted((path for path in state.iterdir() if is_grid(path)), key=lambda path: path.stat().st_mtime)
+    for place in ([out] if is_grid(out) else []) + parts:
+        runs, about = read_runs(place)
         # A finished grid has the metallicity of its import where its runs do not say one.
-        if place == out and grid.about.get("metallicity_where_unsaid") != Z:
+        if place == out and about.get("metallicity_where_unsaid") != Z:
             continue
-        for name, digest in zip(grid.runs["run"], grid.runs["sha256"], strict=True):
-            places[str(name)] = (place, str(digest))
-    return places
-
-
-def _chunks(root: Path, names: Sequence[str], places: dict[str, tuple[Path, str]], state: Path) -> list[_Chunk]:
-    chunks = []
-    for start in range(0, len(names), _CHUNK):
-        part = [(name, places[name][1] if name in places else "") for name in names[start : start + _CHUNK]]
-        # Named by what it holds, so that another import of the same runs writes it over.
-        digest = hashlib.sha256("\n".join(name for name, _ in part).encode()).hexdigest()
-        chunks.append(_Chunk(root, part, state / f"part-{digest[:16]}"))
-    return chunks
+        known |= {name: _Known(place, digest) for name, digest in zip(runs["run"], runs["sha256"], strict=True)}
+    return known
 
 
 def _work_off(chunks: Sequence[_Chunk], jobs: int) -> Iterator[_Done]:
-    if jobs == 1 or len(chunks) == 1:
+    if jobs == 1 or len(chunks) == 1 or _bytes_to_read(chunks) < _WORTH_PROCESSES:
         yield from map(_read_chunk, chunks)
         return
     pool = ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=multiprocessing.get_context("spawn"))
     try:
-        futures: list[Future[_Done]] = [pool.submit(_read_chunk, chunk) for chunk in chunks]
+        # Ctrl-C goes to all processes of a terminal: these leave it to their parent, from their beginning on.
+        with _interruptions_ignored():
+            futures: list[Future[_Done]] = [pool.submit(_read_chunk, chunk) for chunk in chunks]
         for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool as error:
@@ -244,6 +221,31 @@ def _work_off(chunks: Sequence[_Chunk], jobs: int) -> Iterator[_Done]:
         raise InputFormatError(msg) from error
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _bytes_to_read(chunks: Sequence[_Chunk]) -> float:
+    """Size of the histories of runs that are not known, until it is clear that they are many."""
+    total = 0.0
+    for chunk in chunks:
+        for name, digest in chunk.names:
+            if not digest:
+                total += sum(path.stat().st_size for path in history_files(chunk.root / name).values())
+        if total > _WORTH_PROCESSES:
+            break
+    return total
+
+
+@contextmanager
+def _interruptions_ignored() -> Iterator[None]:
+    """Let processes that start now ignore Ctrl-C. Only the main thread can say so; no other gets it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
 
 
 def _read_chunk(chunk: _Chunk) -> _Done:
@@ -258,10 +260,13 @@ def _read_chunk(chunk: _Chunk) -> _Done:
                 runs.append((name, read_run(chunk.root / name)))
         except InputFormatError as error:
             skipped.append(SkippedRun(name, str(error).replace(f"{chunk.root}{os.sep}", "")))
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one run, the others are read
+            skipped.append(SkippedRun(name, f"{name} cannot be read ({type(error).__name__}: {error})"))
+    # No part is ever written over: what an earlier import has read stays known.
+    place = chunk.state / uuid.uuid4().hex
     if runs:
-        write_grid(_as_grid(runs), chunk.place)
-    n_bytes = sum(run.n_bytes for _, run in runs)
-    return _Done(len(runs), n_bytes, known, skipped, len(chunk.names))
+        write_grid(_as_grid(runs), place)
+    return _Done(place, [name for name, _ in runs], known, skipped, sum(run.n_bytes for _, run in runs))
 
 
 def _as_grid(runs: Sequence[tuple[str, MesaRun]]) -> EvolutionGrid:
@@ -286,9 +291,8 @@ def _as_grid(runs: Sequence[tuple[str, MesaRun]]) -> EvolutionGrid:
     return EvolutionGrid.of(rows, steps)
 
 
-def _gather(root: Path, out: Path, state: Path, *, names: Sequence[str], Z: float | None, report: ImportReport) -> None:
-    """Put the parts together, run by run in the order of their names, a part at a time in memory."""
-    places = {name: place for name, (place, _) in _known_places(out, state, Z).items()}
+def _gather(root: Path, out: Path, places: dict[str, Path], *, Z: float | None, report: ImportReport) -> None:
+    """Put the parts together, run by run in the order of their names, with few parts in memory at a time."""
     about = {
         "kind": "mesa",
         "source": str(root),
@@ -297,19 +301,21 @@ def _gather(root: Path, out: Path, state: Path, *, names: Sequence[str], Z: floa
         "metallicity_where_unsaid": Z,
         "skipped": [{"run": item.run, "reason": item.reason} for item in report.skipped],
     }
-    report.n_runs = len(names)
+    report.n_runs = len(places)
+    # Runs that are new lie between those of the grid that is brought up to date.
+    opened = lru_cache(maxsize=4)(read_grid)
 
-    def count(grid: EvolutionGrid) -> EvolutionGrid:
-        report.n_steps += len(grid.steps)
-        return grid
+    def pieces() -> Iterator[EvolutionGrid]:
+        for place, group in groupby(sorted(places), key=places.__getitem__):
+            piece = _with_metallicity(_only(opened(place), group), Z)
+            report.n_steps += len(piece.steps)
+            yield piece
 
-    pieces = ((place, list(group)) for place, group in groupby(names, key=places.__getitem__))
-    write_grid_parts((count(_with_metallicity(_only(place, group), Z)) for place, group in pieces), out, about=about)
+    write_grid_parts(pieces(), out, about=about)
 
 
-def _only(place: Path, names: Iterable[str]) -> EvolutionGrid:
+def _only(grid: EvolutionGrid, names: Iterable[str]) -> EvolutionGrid:
     """Take some runs of a grid."""
-    grid = read_grid(place)
     rows = {str(name): row for row, name in enumerate(grid.runs["run"])}
     chosen = np.array([rows[name] for name in names])
     steps = np.concatenate([np.arange(grid.offsets[row], grid.offsets[row + 1]) for row in chosen])

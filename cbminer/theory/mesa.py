@@ -3,6 +3,8 @@
 import gzip
 import re
 import shlex
+import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from astropy.io import ascii as astropy_ascii
 from astropy.io.ascii import InconsistentTableError
 from astropy.table import Table
+from astropy.utils.exceptions import AstropyWarning
 
 from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError
@@ -103,7 +106,8 @@ def read_history(path: Path, *, only: Sequence[str] | None = None) -> MesaHistor
     The table is read by astropy, which keeps the last of all rows with the same model number: after a restart, those
     of the part that was computed again.
     """
-    lines = _lines(path)
+    text = _text(path)
+    lines = text.splitlines()
     if len(lines) < _N_HEAD or not lines[_N_HEAD - 1].split():
         msg = f"{path}: {len(lines)} lines, not even a header: the run broke off before its first model"
         raise InputFormatError(msg)
@@ -112,36 +116,53 @@ def read_history(path: Path, *, only: Sequence[str] | None = None) -> MesaHistor
     if not any(row.strip() for row in rows):
         msg = f"{path}: a header without models: the run broke off before its first one"
         raise InputFormatError(msg)
-    _check_rows(path, rows, len(names))
-    wanted = {} if only is None else {"include_names": [name for name in names if name in {*only, "model_number"}]}
+    fields = _fields(path, rows, len(names), has_end=text.endswith("\n"))
+    if only is not None:
+        # A history has a hundred columns and more: what is not asked for need not be taken apart.
+        wanted = [place for place, name in enumerate(names) if name in {*only, "model_number"}]
+        lines = lines[:_N_HEAD] + [" ".join([row[place] for place in wanted]) for row in fields]
+        lines[_N_HEAD - 2 : _N_HEAD] = [" ".join(map(str, wanted)), " ".join([names[place] for place in wanted])]
     try:
-        table = astropy_ascii.read(lines, format="mesa", guess=False, **wanted)
-    except (InconsistentTableError, ValueError, IndexError) as error:
+        with warnings.catch_warnings():
+            # Of a model number too large for one, which is refused below.
+            warnings.simplefilter("ignore", AstropyWarning)
+            table = astropy_ascii.read(lines, format="mesa", guess=False)
+    except (InconsistentTableError, ValueError, IndexError, TypeError) as error:
         msg = f"{path} is no history of MESA ({error})"
         raise InputFormatError(msg) from error
     return MesaHistory(path, _header(lines), table)
 
 
-def _lines(path: Path) -> list[str]:
+def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)
-        return data.decode("utf-8").splitlines()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         msg = f"{path} cannot be read ({error})"
         raise InputFormatError(msg) from error
+    # A header can hold names in any encoding; numbers are plain.
+    return data.decode("utf-8", errors="replace")
 
 
-def _check_rows(path: Path, rows: Sequence[str], n_columns: int) -> None:
+def _fields(path: Path, rows: Sequence[str], n_columns: int, *, has_end: bool) -> list[list[str]]:
+    """Split the rows, and refuse one that is cut off."""
+    fields = []
     for number, row in enumerate(rows, start=_N_HEAD + 1):
-        n_values = len(row.split())
-        if n_values not in (0, n_columns):
+        values = row.split()
+        if values and len(values) != n_columns:
             msg = (
-                f"{path}, line {number}: {n_values} values for {n_columns} columns: the run broke off while it wrote, "
-                "or the file is damaged; remove the line if it is the last one"
+                f"{path}, line {number}: {len(values)} values for {n_columns} columns: the run broke off while it "
+                "wrote, or the file is damaged; without this line the run can be read"
             )
             raise InputFormatError(msg)
+        if values:
+            fields.append(values)
+    # Lines are equally long: one that is not, and has no end, lacks digits of its last number.
+    if not has_end and len(rows[-1].rstrip()) < len(rows[0].rstrip()):
+        msg = f"{path}, line {_N_HEAD + len(rows)} is cut off: the run broke off while it wrote; remove the line"
+        raise InputFormatError(msg)
+    return fields
 
 
 def _header(lines: Sequence[str]) -> dict[str, str]:

@@ -11,8 +11,10 @@ from cbminer.errors import InputFormatError
 
 __all__ = ["InlistValues", "inlist_files", "read_inlists"]
 
-# In the order in which they are asked: the metallicity of the model itself before that of its opacities.
-_METALLICITY = (("star_job", "new_z"), ("controls", "initial_z"), ("kap", "zbase"), ("controls", "zbase"))
+# In the order in which they are asked: the metallicity of the model itself, if it is changed to that, before that of
+# its opacities and of the model that it began with.
+_NEW_Z = ("relax_initial_z", "relax_z", "change_initial_z", "change_z")
+_METALLICITY = (("kap", "zbase"), ("controls", "zbase"), ("controls", "initial_z"))
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class InlistValues:
     M1, M2 : float or None
         Initial masses in solar masses, in MESA's numbering of the stars.
     period : float or None
-        Initial orbital period in days.
+        Initial orbital period in days; None also where they give a separation in its place.
     Z : float or None
         Metallicity.
     """
@@ -59,7 +61,8 @@ def inlist_files(folder: Path) -> list[Path]:
         path = waiting.pop(0)
         if path not in found and path.is_file():
             found.append(path)
-            waiting += [folder / name for name in _named(_read(path))]
+            # MESA reads an inlist that another names before it goes on with the next that the other names.
+            waiting[:0] = [folder / name for name in _named(_read(path))]
     return found
 
 
@@ -85,8 +88,10 @@ def read_inlists(folder: Path) -> InlistValues:
     for path in inlist_files(folder):
         for group, entries in _read(path).items():
             groups.setdefault(group, {}).update(entries)
-    controls = groups.get("binary_controls", {})
-    metallicity = (groups.get(group, {}).get(name) for group, name in _METALLICITY)
+    controls, job = groups.get("binary_controls", {}), groups.get("star_job", {})
+    metallicity = [groups.get(group, {}).get(name) for group, name in _METALLICITY]
+    if any(job.get(name) is True for name in _NEW_Z):
+        metallicity.insert(0, job.get("new_z"))
     return InlistValues(
         M1=_number(controls.get("m1")),
         M2=_number(controls.get("m2")),
@@ -96,12 +101,15 @@ def read_inlists(folder: Path) -> InlistValues:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """Take a number; MESA's way to say that it is to be found otherwise is a negative one."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and value > 0 else None  # type: ignore[operator, arg-type]
 
 
 def _read(path: Path) -> Mapping[str, dict[str, Any]]:
     try:
-        groups: dict[str, Any] = f90nml.read(path).todict()
+        # Comments may be in any encoding.
+        groups: dict[str, Any] = f90nml.reads(path.read_bytes().decode("utf-8", errors="replace")).todict()
     # The parser has no errors of its own for what it cannot take apart.
     except (OSError, ValueError, KeyError, IndexError, StopIteration, TypeError, AttributeError) as error:
         msg = f"{path} cannot be read as a list of settings of Fortran ({type(error).__name__}: {error})"

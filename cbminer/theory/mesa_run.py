@@ -1,6 +1,7 @@
 """A MESA run of a binary: its histories brought together, its initial values, and why it ended."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,9 @@ from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError
 from cbminer.theory.grid import STEP_COLUMNS, EndReason
 from cbminer.theory.mesa import MesaHistory, read_history
+from cbminer.theory.mesa_end import STOPPED, run_end
 from cbminer.theory.mesa_inlist import InlistValues, inlist_files, read_inlists
-from cbminer.theory.roche_lobe import l2_radius_ratio, orbital_period
+from cbminer.theory.roche_lobe import orbital_period
 
 __all__ = ["MesaRun", "hash_run", "history_files", "read_run"]
 
@@ -43,27 +45,14 @@ _STAR = {
     "surface_hydrogen": ("surface_h1",),
     "surface_helium": ("surface_he4",),
 }
-# Marks of models before the evolution begins, and the codes of why a run ended, as the published grids have them.
-_RELAXING = ("pre_zams_or_relax", "Pre_zams", "pre_zams")
-_STOPPED = "stopping_condition"
-_STOP_CODES = {
-    1: EndReason.END_OF_MAIN_SEQUENCE,
-    2: EndReason.L2_OVERFLOW_AT_ZAMS,
-    3: EndReason.L2_OVERFLOW,
-    4: EndReason.NO_INTERACTION,
-    5: EndReason.MASS_TRANSFER_RATE,
-    -99: EndReason.FAILED,
-}
+# Marks of models before the evolution begins, of the published grids and of MESA itself.
+_RELAXING = ("pre_zams_or_relax", "Pre_zams", "pre_zams", "ignore_rlof_flag", "ignore_rlof")
 _POINT = "point_mass_index"
-_ONLY = [name for names in (*_BINARY.values(), *_STAR.values()) for name in names] + [*_RELAXING, _STOPPED, _POINT]
-# MESA writes -99 for the logarithm of nothing.
-_NO_TRANSFER = -90.0
+_ONLY = [name for names in (*_BINARY.values(), *_STAR.values()) for name in names] + [*_RELAXING, STOPPED, _POINT]
+# Beyond this a period is that of an orbit that is no more.
+_MOST_PERIOD = 1e12
 _TEFF_SUN = 5772.0
-# A run that stops when a star passes L2 ends at the last model before: within this part of the radius.
-_L2_TOLERANCE = 0.005
-# Central hydrogen below which the main sequence counts as over; published grids stop at 1e-4 to 1e-3.
-_HYDROGEN_GONE = 2e-3
-_DIFFERENT = 0.01
+_DIFFERENT = 0.002
 
 
 @dataclass(frozen=True)
@@ -121,13 +110,13 @@ def history_files(folder: Path) -> dict[str, Path]:
         By "binary", "star 1" and "star 2", those that there are; empty if the folder is no run.
     """
     places = {
-        "binary": ("binary_history.data",),
-        "star 1": ("LOGS1/history.data", "LOGS/history.data", "history.data"),
-        "star 2": ("LOGS2/history.data",),
+        "binary": ("binary_history.data", "LOGS/binary_history.data", "LOGS_b*/binary_history.data"),
+        "star 1": ("LOGS1/history.data", "LOGS*1/history.data", "LOGS/history.data", "history.data"),
+        "star 2": ("LOGS2/history.data", "LOGS*2/history.data"),
     }
     found = {}
-    for what, names in places.items():
-        files = (folder / (name + suffix) for name in names for suffix in ("", ".gz"))
+    for what, patterns in places.items():
+        files = (file for name in patterns for suffix in ("", ".gz") for file in sorted(folder.glob(name + suffix)))
         path = next((file for file in files if file.is_file()), None)
         if path is not None:
             found[what] = path
@@ -156,7 +145,7 @@ def hash_run(folder: Path) -> str:
     try:
         for path in (*history_files(folder).values(), *inlist_files(folder)):
             data = path.read_bytes()
-            digest.update(f"{path.relative_to(folder).as_posix()} {len(data)} ".encode())
+            digest.update(f"{os.path.relpath(path, folder)} {len(data)} ".encode())
             digest.update(data)
     except OSError as error:
         msg = f"{error.filename} cannot be read ({error.strerror})"
@@ -171,7 +160,8 @@ def read_run(folder: Path) -> MesaRun:
     ----------
     folder : `~pathlib.Path`
         Folder with `binary_history.data`, `LOGS1/history.data` and `LOGS2/history.data`, or with some of them: what
-        a binary history would say is also read from the history of a star that has its columns.
+        a binary history would say is also read from the history of a star that has its columns. The folders may
+        have other names that begin with LOGS and end with the number of the star.
 
     Returns
     -------
@@ -197,7 +187,8 @@ def read_run(folder: Path) -> MesaRun:
     kept = _evolving(main, notes)
     steps = _orbit(main, kept)
     hydrogen = [_add_star(steps, number, main, kept, histories, notes) for number in (1, 2)]
-    end = _end(main, steps, hydrogen)
+    stopped = _get(main, (STOPPED,))
+    end = run_end(steps, hydrogen, code=None if stopped is None else int(stopped[-1]))
     initial = _initial(folder, main, steps, histories, notes)
     if initial.M1 < initial.M2:
         steps = _swapped(steps)
@@ -235,6 +226,7 @@ def _evolving(main: MesaHistory, notes: list[str]) -> IntArray:
         raise InputFormatError(msg)
     if rows.size < len(main):
         notes.append(f"{len(main) - rows.size} models before the zero-age main sequence left out")
+    rows = rows[_both_there(main, rows, notes)]
     age = _required(main, "age")[rows]
     back = np.flatnonzero(np.diff(age) < 0)
     if back.size:
@@ -242,6 +234,16 @@ def _evolving(main: MesaHistory, notes: list[str]) -> IntArray:
         msg = f"{main.path}: the age of model {model} is below that of the one before: pieces of several runs?"
         raise InputFormatError(msg)
     return rows
+
+
+def _both_there(main: MesaHistory, rows: IntArray, notes: list[str]) -> slice:
+    """Rows up to the one in which a star that has evolved becomes a point mass."""
+    point = _get(main, (_POINT,))
+    if point is None or point[rows[0]] != 0 or not point[rows].any():
+        return slice(None)
+    first = int(np.flatnonzero(point[rows])[0])
+    notes.append(f"{len(rows) - first} models after star {int(point[rows[first]])} became a point mass left out")
+    return slice(first)
 
 
 def _required(history: MesaHistory, what: str) -> FloatArray:
@@ -260,7 +262,7 @@ def _orbit(main: MesaHistory, rows: IntArray) -> dict[str, FloatArray]:
         axis = _get(main, _BINARY["separation"])
         total = _required(main, "M1") + _required(main, "M2")
         period = _required(main, "period") if axis is None else orbital_period(axis, total)
-    steps["period"] = period[rows]
+    steps["period"] = np.where(period[rows] < _MOST_PERIOD, period[rows], np.nan)
     for number in (1, 2):
         lobe, overflow = _get(main, _BINARY[f"lobe_{number}"]), _get(main, _BINARY[f"overflow_{number}"])
         unknown = np.full(len(rows), np.nan)
@@ -269,9 +271,7 @@ def _orbit(main: MesaHistory, rows: IntArray) -> dict[str, FloatArray]:
         steps[f"R{number}"] = unknown if lobe is None else lobe[rows] * (1 + steps[f"overflow_{number}"])
         steps[f"lobe_{number}"] = unknown if lobe is None else lobe[rows]
     rate = _get(main, _BINARY["log_transfer_rate"])
-    steps["log_transfer_rate"] = (
-        np.full(len(rows), np.nan) if rate is None else np.where(rate[rows] < _NO_TRANSFER, np.nan, rate[rows])
-    )
+    steps["log_transfer_rate"] = np.full(len(rows), np.nan) if rate is None else rate[rows]
     return steps
 
 
@@ -282,13 +282,13 @@ def _add_star(
     rows: IntArray,
     histories: Mapping[str, MesaHistory],
     notes: list[str],
-) -> float:
-    """Add radius, luminosity and temperature of a star; return the hydrogen that its centre has at the end."""
+) -> FloatArray:
+    """Add radius, luminosity and temperature of a star; return the hydrogen of its centre."""
     history = histories.get(f"star {number}")
     point = _get(main, (_POINT,))
-    is_point = point is not None and point[-1] == number
+    is_point = point is not None and point[rows[-1]] == number
     unknown = np.full(len(rows), np.nan)
-    log_radius, log_l, log_teff, hydrogen = unknown, unknown, unknown, np.nan
+    log_radius, log_l, log_teff, hydrogen = unknown, unknown, unknown, unknown
     if is_point:
         notes.append(f"star {number} is a point mass")
         steps[f"R{number}"] = unknown
@@ -298,7 +298,7 @@ def _add_star(
         place = _Places.of(history, main, rows, notes)
         log_radius, log_l, log_teff = _atmosphere(history, place)
         column = _get(history, _STAR["hydrogen"])
-        hydrogen = np.nan if column is None else float(column[-1])
+        hydrogen = unknown if column is None else place.take(column)
     radius = np.where(np.isfinite(log_radius), 10.0**log_radius, steps[f"R{number}"])
     overflow = steps[f"overflow_{number}"]
     steps[f"overflow_{number}"] = np.where(np.isfinite(overflow), overflow, radius / steps[f"lobe_{number}"] - 1)
@@ -327,9 +327,13 @@ class _Places:
                 raise InputFormatError(msg)
             return cls(rows.astype(float), np.arange(len(main), dtype=float))
         wanted, there = main.column("model_number")[rows], history.column("model_number")
-        missing = int((~np.isin(wanted, there)).sum())
-        if missing:
-            notes.append(f"{missing} of {len(wanted)} models interpolated in {history.path.parent.name}")
+        beyond = (wanted < there[0]) | (wanted > there[-1])
+        between = int((~beyond & ~np.isin(wanted, there)).sum())
+        place = history.path.parent.name
+        if between:
+            notes.append(f"{between} of {len(wanted)} models interpolated in {place}")
+        if beyond.any():
+            notes.append(f"{int(beyond.sum())} of {len(wanted)} models not in {place}")
         return cls(wanted, there)
 
     def take(self, column: FloatArray) -> FloatArray:
@@ -389,9 +393,10 @@ def _initial(
 
 def _to_float(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text.lower().replace("d", "e"))
+        number = None if text is None else float(text.lower().replace("d", "e"))
     except ValueError:
         return None
+    return number if number is not None and number > 0 else None
 
 
 def _metallicity(given: InlistValues, histories: Mapping[str, MesaHistory]) -> float:
@@ -405,26 +410,6 @@ def _metallicity(given: InlistValues, histories: Mapping[str, MesaHistory]) -> f
         if hydrogen is not None and helium is not None:
             return float(1 - hydrogen[0] - helium[0])
     return float("nan")
-
-
-def _end(main: MesaHistory, steps: Mapping[str, FloatArray], hydrogen: Sequence[float]) -> EndReason:
-    """Why the run ended: as it says itself, else by the state of its last model."""
-    stopped = _get(main, (_STOPPED,))
-    if stopped is not None and int(stopped[-1]) in _STOP_CODES:
-        return _STOP_CODES[int(stopped[-1])]
-    larger = np.maximum(steps["overflow_1"], steps["overflow_2"])
-    q = steps["M2"] / steps["M1"]
-    lighter = np.where(q <= 1, steps["overflow_2"], steps["overflow_1"])
-    beyond = (lighter + 1 > l2_radius_ratio(q) * (1 - _L2_TOLERANCE)) & (
-        np.minimum(steps["overflow_1"], steps["overflow_2"]) >= 0
-    )
-    if beyond[0]:
-        return EndReason.L2_OVERFLOW_AT_ZAMS
-    if beyond[-1]:
-        return EndReason.L2_OVERFLOW
-    if np.nanmin([*hydrogen, 1.0]) < _HYDROGEN_GONE:
-        return EndReason.END_OF_MAIN_SEQUENCE if np.nanmax(larger) >= 0 else EndReason.NO_INTERACTION
-    return EndReason.UNKNOWN
 
 
 def _swapped(steps: Mapping[str, FloatArray]) -> dict[str, FloatArray]:

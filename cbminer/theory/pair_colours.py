@@ -11,7 +11,7 @@ from pydantic import Field
 from cbminer.columns import FloatArray
 from cbminer.quantities import SettingsModel
 from cbminer.synthetic.passbands import BESSELL, Passband
-from cbminer.theory.atmospheres import AtmosphereTable, StarColours, read_atmospheres
+from cbminer.theory.atmospheres import AtmosphereTable, StarColours, plain_numbers, read_atmospheres
 from cbminer.theory.colours import DWARF_COLOURS, bolometric_correction_v
 
 __all__ = [
@@ -31,7 +31,9 @@ _M_BOL_SUN = 4.74
 _LOG_G_SUN = 4.438
 # The range in which both the relations of BC_V and the dwarf sequence hold, K.
 _DWARF_RANGE = (15000.0, float(DWARF_COLOURS.teff[-1]))
+# Down to here stars cooler than all atmospheres count, as companions that add little light.
 # CODATA 2018: 2 h c^2 in W m2 and the constant of Stefan & Boltzmann in W m-2 K-4; one over micrometres to the fifth.
+_LOG_COOLEST = np.log10(5000.0)
 _FIRST_RADIATION, _STEFAN_BOLTZMANN, _PER_MICRON_5 = 1.191042972e-16, 5.670374419e-8, 1e30
 
 
@@ -97,7 +99,7 @@ class PairColours:
     Attributes
     ----------
     M_V, M_I : float or `~numpy.ndarray`
-        Absolute magnitudes, mag; NaN where a star is hotter or cooler than all models, or unknown.
+        Absolute magnitudes, mag; NaN where a star is too hot or too cool for all models, or unknown.
     VI0 : float or `~numpy.ndarray`
         Intrinsic colour (V-I)_0, mag.
     e_M_V, e_M_I, e_VI0 : float or `~numpy.ndarray`
@@ -130,7 +132,7 @@ def log_gravity(mass: npt.ArrayLike, radius: npt.ArrayLike) -> FloatArray:
     `~numpy.ndarray`
         log10 of the gravity in cm/s2, 4.438 for the Sun.
     """
-    gravity: FloatArray = _LOG_G_SUN + np.log10(np.asarray(mass, float)) - 2.0 * np.log10(np.asarray(radius, float))
+    gravity: FloatArray = _LOG_G_SUN + np.log10(plain_numbers(mass)) - 2.0 * np.log10(plain_numbers(radius))
     return gravity
 
 
@@ -161,7 +163,10 @@ def star_colours(
     -------
     StarColours
         Values with errors. Those of the dwarf sequence have the errors of the atmospheres at their gravity, which are
-        the distance of the two; those of black bodies have their own distance from the atmospheres in them.
+        the distance of the two; those of black bodies have their own distance from the atmospheres in them. A star
+        cooler than the atmospheres, down to 5 kK, is flagged and has what the coolest ones have at its gravity and what
+        a black body changes from there, with its change of colour as an error of both on top; the dwarf sequence has no
+        such stars.
 
     Raises
     ------
@@ -170,7 +175,10 @@ def star_colours(
     """
     source = (settings or ColourSettings()).source
     atmospheres = table or read_atmospheres()
+    log_Teff, log_g = np.broadcast_arrays(plain_numbers(log_Teff), plain_numbers(log_g))
     models = atmospheres.at(log_Teff, log_g, Z=Z)
+    if source != "pecaut-mamajek":
+        models = _with_cool_stars(models, log_Teff, log_g, atmospheres=atmospheres, Z=Z)
     if source == "kurucz":
         return models
     known = np.isfinite(models.BC_V)
@@ -187,6 +195,27 @@ def star_colours(
         outside = models.outside & ~known
     BC_V, VI0 = (np.where(known, value, np.nan) for value in own)
     return StarColours(BC_V, VI0, *errors, outside)
+
+
+def _with_cool_stars(
+    models: StarColours, log_Teff: FloatArray, log_g: FloatArray, *, atmospheres: AtmosphereTable, Z: float
+) -> StarColours:
+    """Fill stars in that are cooler than the atmospheres, by the change of black bodies from the coolest ones on."""
+    edge = atmospheres.log_teff[0]
+    cool = (log_Teff >= _LOG_COOLEST) & (log_Teff < edge) & np.isnan(models.BC_V) & np.isfinite(log_g)
+    if not cool.any():
+        return models
+    coolest = atmospheres.at(edge, np.where(cool, log_g, atmospheres.log_g[-1]), Z=Z)
+    at_edge = _blackbody(np.asarray(edge), atmospheres)
+    change = [own - of_edge for own, of_edge in zip(_blackbody(log_Teff, atmospheres), at_edge, strict=True)]
+    return StarColours(
+        np.where(cool, coolest.BC_V + change[0], models.BC_V),
+        np.where(cool, coolest.VI0 + change[1], models.VI0),
+        # The change of the colour grows all the way, that of the correction does not.
+        np.where(cool, np.hypot(coolest.e_BC_V, change[1]), models.e_BC_V),
+        np.where(cool, np.hypot(coolest.e_VI0, change[1]), models.e_VI0),
+        models.outside,
+    )
 
 
 def _blackbody(log_teff: FloatArray, atmospheres: AtmosphereTable) -> tuple[FloatArray, FloatArray]:
@@ -259,6 +288,6 @@ def _light(
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, npt.NDArray[np.bool_]]:
     """Fluxes in V and I in units of magnitude 0, errors of BC_V and (V-I)_0, and whether the star is outside."""
     colours = star_colours(star.log_Teff, star.log_g, Z=Z, settings=settings, table=table)
-    M_V = _M_BOL_SUN - 2.5 * np.asarray(star.log_L, dtype=float) - colours.BC_V
+    M_V = _M_BOL_SUN - 2.5 * plain_numbers(star.log_L) - colours.BC_V
     flux_v, flux_i = 10.0 ** (-0.4 * M_V), 10.0 ** (-0.4 * (M_V - colours.VI0))
     return flux_v, flux_i, colours.e_BC_V, colours.e_VI0, colours.outside

@@ -13,11 +13,15 @@ from cbminer.quantities import SettingsModel
 from cbminer.theory.grid import EvolutionGrid
 from cbminer.theory.roche_lobe import l2_radius_ratio
 
-__all__ = ["Phase", "PhaseSettings", "phase_table", "step_durations", "step_is_thermal", "step_phases"]
+__all__ = ["Phase", "PhaseSettings", "phase_table", "phases_of", "step_durations", "step_is_thermal", "step_phases"]
 
 # G M_sun^2 / (R_sun L_sun), and the 10 % of the mass that burns 0.7 % of its rest energy, M_sun c^2 / L_sun: in years.
 _KELVIN_HELMHOLTZ = 3.14e7
 _NUCLEAR = 1.0e10
+# Codes write -99 for the logarithm of nothing.
+_NO_TRANSFER = -90.0
+# Where the rate is unknown there is none if both stars are this far within their lobes.
+_FAR_FROM_LOBE = 0.01
 
 
 class Phase(IntEnum):
@@ -38,6 +42,14 @@ class PhaseSettings(SettingsModel):
         gt=0,
         lt=1,
         description="both stars at least this part of their Roche radius, and not both filling it, is near contact",
+    )
+    fills_lobe: float = Field(
+        default=1e-3,
+        ge=0,
+        lt=0.1,
+        description="a star that is smaller than its Roche radius by this part of it at most still fills it where the "
+        "pair is semi-detached: codes hold a donor at its lobe within a tolerance, mostly from below. Contact begins "
+        "at the Roche radius, as in the published models",
     )
     equal_teff: float = Field(
         default=0.99, gt=0, le=1, description="temperatures whose ratio is at least this count as equal"
@@ -69,6 +81,37 @@ def step_durations(grid: EvolutionGrid) -> FloatArray:
     return durations
 
 
+def phases_of(
+    overflow_1: FloatArray, overflow_2: FloatArray, mass_ratio: FloatArray, *, settings: PhaseSettings | None = None
+) -> npt.NDArray[np.int8]:
+    """Phase of pairs by the overflow of their stars.
+
+    Parameters
+    ----------
+    overflow_1, overflow_2 : `~numpy.ndarray`
+        Radii over Roche radii, less one; shape (n,).
+    mass_ratio : `~numpy.ndarray`
+        Mass of star 2 over that of star 1; shape (n,).
+    settings : PhaseSettings, optional
+        Limits.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Values of `Phase` as int8, shape (n,); -1 where a number is unknown.
+    """
+    limits = settings or PhaseSettings()
+    lighter = np.where(mass_ratio <= 1, overflow_2, overflow_1)
+    smaller, larger = np.minimum(overflow_1, overflow_2), np.maximum(overflow_1, overflow_2)
+    phase = np.full(len(mass_ratio), Phase.DETACHED, dtype=np.int8)
+    phase[larger >= -limits.fills_lobe] = Phase.SEMI_DETACHED
+    phase[1 + smaller >= limits.near_contact] = Phase.NEAR_CONTACT
+    phase[smaller >= 0] = Phase.CONTACT
+    phase[(smaller >= 0) & (lighter > l2_radius_ratio(mass_ratio) - 1)] = Phase.L2_OVERFLOW
+    phase[~np.isfinite(mass_ratio + lighter + smaller)] = -1
+    return phase
+
+
 def step_phases(grid: EvolutionGrid, *, settings: PhaseSettings | None = None) -> npt.NDArray[np.int8]:
     """Phase of each time step.
 
@@ -84,18 +127,8 @@ def step_phases(grid: EvolutionGrid, *, settings: PhaseSettings | None = None) -
     `~numpy.ndarray`
         Values of `Phase` as int8, shape (number of steps,); -1 where a radius or mass is unknown.
     """
-    limit = (settings or PhaseSettings()).near_contact
     steps = grid.arrays()
-    over_1, over_2, q = steps["overflow_1"], steps["overflow_2"], steps["M2"] / steps["M1"]
-    lighter = np.where(q <= 1, over_2, over_1)
-    smaller, larger = np.minimum(over_1, over_2), np.maximum(over_1, over_2)
-    phase = np.full(len(q), Phase.DETACHED, dtype=np.int8)
-    phase[larger >= 0] = Phase.SEMI_DETACHED
-    phase[1 + smaller >= limit] = Phase.NEAR_CONTACT
-    phase[smaller >= 0] = Phase.CONTACT
-    phase[(smaller >= 0) & (lighter > l2_radius_ratio(q) - 1)] = Phase.L2_OVERFLOW
-    phase[~np.isfinite(lighter + smaller)] = -1
-    return phase
+    return phases_of(steps["overflow_1"], steps["overflow_2"], steps["M2"] / steps["M1"], settings=settings)
 
 
 def step_is_thermal(grid: EvolutionGrid) -> FloatArray:
@@ -127,8 +160,10 @@ def step_is_thermal(grid: EvolutionGrid) -> FloatArray:
     time = mass / 10.0 ** steps["log_transfer_rate"]
     thermal = np.where(np.isfinite(limit), (time < limit).astype(float), np.nan)
     # Without transfer there is nothing to judge.
-    detached = np.fmax(steps["overflow_1"], steps["overflow_2"]) < 0
-    return np.where(np.isnan(time), np.where(detached, 0.0, np.nan), thermal)
+    none = (steps["log_transfer_rate"] < _NO_TRANSFER) | (
+        np.isnan(steps["log_transfer_rate"]) & (np.fmax(steps["overflow_1"], steps["overflow_2"]) < -_FAR_FROM_LOBE)
+    )
+    return np.where(none, 0.0, np.where(np.isnan(time), np.nan, thermal))
 
 
 def phase_table(grid: EvolutionGrid, *, settings: PhaseSettings | None = None) -> QTable:
@@ -153,7 +188,8 @@ def phase_table(grid: EvolutionGrid, *, settings: PhaseSettings | None = None) -
           ratios of masses and temperatures as the smaller over the larger, radii over those of the Roche lobes;
         - ``equal_teff``: part of the duration with equal temperatures.
 
-        Means over a phase of no duration are those of its steps.
+        Means are over the steps in which a quantity is known, and masked where it never is; over a phase of no
+        duration they are those of its steps.
     """
     limits = settings or PhaseSettings()
     steps, phase, time = grid.arrays(), step_phases(grid, settings=limits), step_durations(grid)
@@ -162,15 +198,18 @@ def phase_table(grid: EvolutionGrid, *, settings: PhaseSettings | None = None) -
     cells, cell = np.unique(grid.run_of_step()[known] * n_phases + phase[known], return_inverse=True)
     duration = np.bincount(cell, time[known], len(cells))
     # Steps of a phase without duration count alike.
-    weight = np.where(duration[cell] > 0, time[known], 1.0)
+    weights = np.where(duration[cell] > 0, time[known], 1.0)
     q, teff = steps["M2"] / steps["M1"], 10.0 ** (steps["log_Teff2"] - steps["log_Teff1"])
     teff_ratio = np.minimum(teff, 1 / teff)
 
     def mean(column: FloatArray) -> FloatArray:
-        total: FloatArray = np.bincount(cell, weight * column[known], len(cells)) / np.bincount(
-            cell, weight, len(cells)
-        )
-        return total
+        """Mean over the steps in which it is known."""
+        value = column[known]
+        weight = np.where(np.isfinite(value), weights, 0.0)
+        total = np.bincount(cell, weight * np.nan_to_num(value, nan=0.0, posinf=0.0, neginf=0.0), len(cells))
+        with np.errstate(invalid="ignore"):
+            result: FloatArray = total / np.bincount(cell, weight, len(cells))
+        return result
 
     age = steps["age"][known]
     begin, end = np.full(len(cells), np.inf), np.full(len(cells), -np.inf)

@@ -15,16 +15,24 @@ from cbminer.theory.density import PopulationDensity
 from cbminer.theory.grid import EndReason, EvolutionGrid
 from cbminer.theory.phases import Phase
 from cbminer.theory.population_settings import PopulationSettings
-from cbminer.theory.population_steps import PhasePieces, PopulationSteps, population_steps
+from cbminer.theory.population_stars import CLOUD_METALLICITIES
+from cbminer.theory.population_steps import (
+    PhasePieces,
+    PopulationSteps,
+    metallicity_of,
+    population_steps,
+    why_no_density,
+)
 from cbminer.theory.quantiles import PeriodMassRatioMap
-from cbminer.theory.weights import InitialCells, initial_cells
+from cbminer.theory.weights import InitialCells, RegularCells, initial_cells
 
-__all__ = ["Cloud", "Population", "make_population"]
+__all__ = ["Cloud", "Population", "births_a_mass", "companions_a_primary", "make_population"]
 
 Cloud = Literal["LMC", "SMC"]
 _AT_ZAMS = (EndReason.ROCHE_OVERFLOW_AT_ZAMS.value, EndReason.L2_OVERFLOW_AT_ZAMS.value)
 _MASS_RATIO_EDGES = np.linspace(0.0, 1.0, 101)
 _LOG_PERIOD_BIN = 0.02
+_METALLICITY_LIMIT = 0.1
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,16 @@ class Population:
         """Laws of what is born."""
         return BirthLaws(self.settings.masses, self.settings.mass_ratios, self.settings.periods)
 
+    @property
+    def metallicity(self) -> float:
+        """Mass fraction of metals of the models."""
+        return metallicity_of(self.grid)
+
+    @property
+    def metallicity_differs(self) -> bool:
+        """Whether it is off that of the Cloud by more than 0.1 dex."""
+        return bool(abs(np.log10(self.metallicity / CLOUD_METALLICITIES[self.galaxy])) > _METALLICITY_LIMIT)
+
     @cached_property
     def run_weights(self) -> FloatArray:
         """Pairs per solar mass formed that each run stands for, had every primary a companion."""
@@ -88,7 +106,8 @@ class Population:
         -------
         dict of str to float
             Shares of all pairs in the grid's range: "counted", "overflow at ZAMS" if left out, "failed" (a part of
-            those counted), and "no run" where a crossing of the grid is empty.
+            those counted), and what has no run: "no run" at empty crossings of a regular grid, "outside of the hull" in
+            the corners of the box of an irregular one.
         """
         weights, whole = self.cells.weights(self.laws), self.cells.whole(self.laws)
         failed = label_column(self.grid.runs, "end") == EndReason.FAILED.value
@@ -96,7 +115,9 @@ class Population:
             "counted": float(weights[self.counted].sum() / whole),
             "overflow at ZAMS": float(weights[~self.counted].sum() / whole),
             "failed": float(weights[self.counted & failed].sum() / whole),
-            "no run": max(1.0 - float(weights.sum() / whole), 0.0),
+            "no run" if isinstance(self.cells, RegularCells) else "outside of the hull": max(
+                1.0 - float(weights.sum() / whole), 0.0
+            ),
         }
 
     def number(self, phase: Phase, *, detected: bool = False) -> float:
@@ -137,13 +158,49 @@ class Population:
         Raises
         ------
         InputFormatError
-            If no model is in that phase.
+            If no model is in that phase, or none that counts.
         """
         pieces = self.steps.pieces(phase)
-        weights = self._weights(pieces, detected=detected)
-        if counted:
-            weights = np.where(pieces.known & ~pieces.within(self.settings.counts), 0.0, weights)
-        return PopulationDensity.of_pieces(pieces, weights, settings=self.settings.density)
+        return PopulationDensity.of_pieces(
+            pieces,
+            self._weights(pieces, detected=detected),
+            settings=self.settings.density,
+            limits=self.settings.counts if counted else None,
+        )
+
+    def why_no_density(self, phase: Phase) -> str | None:
+        """Say why there is no density of the systems of a phase that are seen and counted, if there is none.
+
+        Parameters
+        ----------
+        phase : Phase
+            Contact or near contact.
+
+        Returns
+        -------
+        str or None
+            The reason.
+        """
+        pieces = self.steps.pieces(phase)
+        return why_no_density(pieces, self._weights(pieces, detected=True), self.settings.counts)
+
+    def unknown_shares(self, phase: Phase) -> dict[str, float]:
+        """Say why systems of a phase that are seen have no place in its density.
+
+        Parameters
+        ----------
+        phase : Phase
+            Contact or near contact.
+
+        Returns
+        -------
+        dict of str to float
+            Share of all that are seen, by cause.
+        """
+        pieces = self.steps.pieces(phase)
+        weights = self._weights(pieces, detected=True)
+        total = max(float(weights.sum()), np.finfo(float).tiny)
+        return {cause: float(weights[mask].sum() / total) for cause, mask in pieces.unknown.items()}
 
     def period_mass_ratio(
         self,
@@ -193,7 +250,7 @@ class Population:
 
 
 def births_a_mass(settings: PopulationSettings, laws: BirthLaws) -> float:
-    """Share of primaries with a companion, over the mass formed with each solar mass of primaries.
+    """Share of primaries with a companion within the laws, over the mass formed with each solar mass of primaries.
 
     Parameters
     ----------
@@ -206,11 +263,34 @@ def births_a_mass(settings: PopulationSettings, laws: BirthLaws) -> float:
     -------
     float
         The factor.
+
+    Notes
+    -----
+    The share is the binary fraction, less where the extension to short periods would make more than one companion a
+    primary of it (`companions_a_primary`).
     """
-    fraction = settings.star_formation.binary_fraction
+    fraction = companions_a_primary(settings, laws) / laws.all_periods
     if not settings.star_formation.companions_have_mass:
         return fraction
     return fraction / (1.0 + fraction * laws.mean_mass_ratio)
+
+
+def companions_a_primary(settings: PopulationSettings, laws: BirthLaws) -> float:
+    """Companions a primary within the laws and the extension to short periods, which is on top of the binary fraction.
+
+    Parameters
+    ----------
+    settings : PopulationSettings
+        Binary fraction.
+    laws : BirthLaws
+        Laws of what is born.
+
+    Returns
+    -------
+    float
+        Companions; where there would be more than 1, those of all periods are scaled down alike to make it 1.
+    """
+    return min(settings.star_formation.binary_fraction * laws.all_periods, 1.0)
 
 
 def _period_edges(pieces: PhasePieces) -> FloatArray:

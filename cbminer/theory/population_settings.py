@@ -80,13 +80,19 @@ class PeriodLaw(SettingsModel):
     extended_to: float = Field(
         default=-0.3,
         description="log P down to which pairs are born, as many a dex as at the least of the law, and on top of the "
-        "binary fraction; an extrapolation: no such young pairs were counted",
+        "binary fraction; an extrapolation: no such young pairs were counted. At most one companion a primary comes "
+        "of both: where there would be more, all are scaled down",
     )
+    least_extended_to: float = Field(default=-0.3, description="its range for the uncertainty, drawn flat; assumed")
+    most_extended_to: float = Field(default=0.0, description="the same; assumed")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if not self.extended_to <= self.least < self.most:
             msg = "extended_to, least and most must rise in this order"
+            raise ValueError(msg)
+        if not self.least_extended_to <= self.extended_to <= self.most_extended_to <= self.least:
+            msg = "extended_to must lie between least_extended_to and most_extended_to, and these not above least"
             raise ValueError(msg)
         return self
 
@@ -137,6 +143,13 @@ class CountSettings(SettingsModel):
     M_V_faint: Magnitudes = Field(default=-1.0, description="not fainter; as in selection.main_sequence")
     period_max: Days = Field(default=3.0, gt=0, description="shorter periods; as in selection.period")
     draws: int = Field(default=200, ge=20, description="draws of the uncertain settings")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.M_V_bright < self.M_V_faint:
+            msg = "M_V_bright must be a smaller number than M_V_faint"
+            raise ValueError(msg)
+        return self
 
 
 class DensitySettings(SettingsModel):
@@ -191,6 +204,6 @@ class PopulationSettings(SettingsModel):
         return cls(
             masses=InitialMassLaw.salpeter(),
             mass_ratios=MassRatioLaw(slope=0.0),
-            periods=PeriodLaw(slope=0.0, extended_to=-0.5),
+            periods=PeriodLaw(slope=0.0, extended_to=-0.5, least_extended_to=-0.5),
             detection=DetectionSettings(least_depth=None),
         )

@@ -9,11 +9,11 @@ from astropy.table import QTable
 from cbminer.columns import FloatArray, label_column, values
 from cbminer.theory.pair_colours import ColourSettings, Photosphere, pair_colours
 
-__all__ = ["KnownStars", "known_stars"]
+__all__ = ["CLOUD_METALLICITIES", "KnownStars", "known_stars"]
 
 _TEFF_SUN = 5772.0
-# Metallicities of the mesh of the colours: the Clouds' own, elsewhere the Sun's.
-_METALLICITIES = {"LMC": 0.0047, "SMC": 0.0021}
+# Mass fractions of metals as in the models of Menon et al. (2021, MNRAS 507, 5013); elsewhere the Sun's.
+CLOUD_METALLICITIES = {"LMC": 0.0047, "SMC": 0.0021}
 _SOLAR = 0.0142
 
 
@@ -60,12 +60,12 @@ def known_stars(known: QTable, *, colours: ColourSettings) -> KnownStars:
     for name in np.unique(host):
         rows = host == name
         stars = [_photosphere(known[rows], number) for number in (1, 2)]
-        pair = pair_colours(stars[0], stars[1], Z=_METALLICITIES.get(str(name), _SOLAR), settings=colours)
+        pair = pair_colours(stars[0], stars[1], Z=CLOUD_METALLICITIES.get(str(name), _SOLAR), settings=colours)
         magnitude[rows], colour[rows] = pair.M_V, pair.VI0
     return KnownStars(
         label_column(known, "name"),
         label_column(known, "configuration"),
-        np.isin(host, list(_METALLICITIES)),
+        np.isin(host, list(CLOUD_METALLICITIES)),
         np.log10(values(known, "period", "d")),
         magnitude,
         colour,

@@ -14,7 +14,7 @@ from cbminer.theory.pair_colours import PairColours, Photosphere, pair_colours
 from cbminer.theory.phases import Phase, step_durations, step_phases
 from cbminer.theory.population_settings import CountSettings, PopulationSettings
 
-__all__ = ["PhasePieces", "PopulationSteps", "fold_mass_ratio", "population_steps"]
+__all__ = ["PhasePieces", "PopulationSteps", "fold_mass_ratio", "metallicity_of", "population_steps", "why_no_density"]
 
 
 def fold_mass_ratio(mass_ratio: FloatArray) -> FloatArray:
@@ -46,6 +46,8 @@ class PhasePieces:
         log_P, M_V, VI0 and the folded mass ratio at both ends of each piece.
     duration, seen : `~numpy.ndarray`
         Years, and the share of inclinations that is seen; NaN where it is unknown.
+    no_colour : `~numpy.ndarray`
+        Whether a star at the end of each piece is too hot or too cool for the colours; bool, shape (n,).
     """
 
     run: npt.NDArray[np.int64]
@@ -53,6 +55,18 @@ class PhasePieces:
     end: dict[str, FloatArray]
     duration: FloatArray
     seen: FloatArray
+    no_colour: npt.NDArray[np.bool_]
+
+    @property
+    def unknown(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Pieces whose end has no place in period, magnitude and colour, by cause; masks of shape (n,)."""
+        no_period = ~np.isfinite(self.end["log_P"])
+        dark = ~self.known & ~no_period
+        return {
+            "no known period": no_period,
+            "a star too hot or too cool for the colours": dark & self.no_colour,
+            "no known luminosity, temperature, mass or radius of a star": dark & ~self.no_colour,
+        }
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -70,13 +84,37 @@ class PhasePieces:
         Returns
         -------
         `~numpy.ndarray`
-            Mask, shape (n,); what has no magnitude is not within.
+            Mask, shape (n,); what has no period, magnitude or colour is not within.
         """
-        m_v, period = self.end["M_V"], 10.0 ** self.end["log_P"]
+        m_v = self.end["M_V"]
         mask: npt.NDArray[np.bool_] = (
-            (m_v >= limits.M_V_bright) & (m_v <= limits.M_V_faint) & (period < limits.period_max)
+            self.known & (m_v >= limits.M_V_bright) & (m_v <= limits.M_V_faint) & self._short(limits)
         )
         return mask
+
+    def near(self, limits: CountSettings, margin: float) -> npt.NDArray[np.bool_]:
+        """Whether errors of magnitude may move the end of each piece to within limits of magnitude and period.
+
+        Parameters
+        ----------
+        limits : CountSettings
+            The limits.
+        margin : float
+            Magnitudes beyond the limits.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Mask, shape (n,).
+        """
+        m_v = self.end["M_V"]
+        mask: npt.NDArray[np.bool_] = (
+            self.known & (m_v >= limits.M_V_bright - margin) & (m_v <= limits.M_V_faint + margin) & self._short(limits)
+        )
+        return mask
+
+    def _short(self, limits: CountSettings) -> npt.NDArray[np.bool_]:
+        return np.asarray(self.end["log_P"] < np.log10(limits.period_max))
 
 
 @dataclass(frozen=True)
@@ -96,6 +134,8 @@ class PopulationSteps:
         `fold_mass_ratio`.
     seen : `~numpy.ndarray`
         Share of inclinations that is seen; NaN in phases other than contact and near contact.
+    no_colour : `~numpy.ndarray`
+        Whether a star is too hot or too cool for the colours.
     """
 
     run: npt.NDArray[np.int64]
@@ -106,6 +146,7 @@ class PopulationSteps:
     VI0: FloatArray
     folded_q: FloatArray
     seen: FloatArray
+    no_colour: npt.NDArray[np.bool_]
 
     def pieces(self, phase: Phase) -> PhasePieces:
         """Pieces of the tracks in one phase.
@@ -132,7 +173,41 @@ class PopulationSteps:
             {name: column[chosen] for name, column in columns.items()},
             self.duration[chosen],
             self.seen[chosen],
+            self.no_colour[chosen],
         )
+
+
+def why_no_density(pieces: PhasePieces, weight: FloatArray, limits: CountSettings | None = None) -> str | None:
+    """Say why pieces of tracks have no density, if they have none.
+
+    Parameters
+    ----------
+    pieces : PhasePieces
+        Pieces of one phase.
+    weight : `~numpy.ndarray`
+        Systems that each piece stands for, shape (n,).
+    limits : CountSettings, optional
+        Limits of magnitude and period.
+
+    Returns
+    -------
+    str or None
+        The reason.
+    """
+    there = weight > 0
+    if len(weight) == 0:
+        return "no model of the grid is in this phase"
+    if not there.any():
+        return (
+            "no model of the grid that is in this phase counts: all overflow at zero age, are never seen, or stand for "
+            "what is not born"
+        )
+    if not (there & pieces.known).any():
+        causes = [cause for cause, mask in pieces.unknown.items() if (there & mask).any()]
+        return f"no model of the grid in this phase has a place in period, magnitude and colour: {'; '.join(causes)}"
+    if limits is not None and not (there & pieces.within(limits)).any():
+        return "no model of the grid in this phase is within the limits of [population.counts]"
+    return None
 
 
 def population_steps(grid: EvolutionGrid, *, settings: PopulationSettings) -> PopulationSteps:
@@ -171,28 +246,56 @@ def population_steps(grid: EvolutionGrid, *, settings: PopulationSettings) -> Po
         run=grid.run_of_step(),
         phase=phase,
         duration=_durations(grid, steps["age"], settings.star_formation.duration),
-        log_P=np.log10(steps["period"]),
+        log_P=_log_period(steps["period"]),
         M_V=M_V,
         VI0=VI0,
         folded_q=fold_mass_ratio(mass_ratio),
         seen=seen,
+        no_colour=photometry.outside & np.isnan(photometry.M_V),
     )
+
+
+def _log_period(period: FloatArray) -> FloatArray:
+    """Logarithm of periods; one that is no finite number above 0 is unknown."""
+    log_period: FloatArray = np.log10(np.where(np.isfinite(period) & (period > 0), period, np.nan))
+    return log_period
 
 
 def _spheres(grid: EvolutionGrid, steps: dict[str, FloatArray], settings: PopulationSettings) -> PairColours:
     """Work out magnitude and colour of two spheres: the one place that says from which models they come."""
-    metallicity = values(grid.runs, "Z")
-    known = metallicity[np.isfinite(metallicity)]
-    if len(known) == 0:
-        msg = "the grid does not say its metallicity, on which colours depend: import it with --Z"
-        raise InputFormatError(msg)
     stars = [
         Photosphere.of_size(
             steps[f"log_L{star}"], steps[f"log_Teff{star}"], mass=steps[f"M{star}"], radius=steps[f"R{star}"]
         )
         for star in (1, 2)
     ]
-    return pair_colours(stars[0], stars[1], Z=float(np.median(known)), settings=settings.colours)
+    return pair_colours(stars[0], stars[1], Z=metallicity_of(grid), settings=settings.colours)
+
+
+def metallicity_of(grid: EvolutionGrid) -> float:
+    """Metallicity of a grid.
+
+    Parameters
+    ----------
+    grid : EvolutionGrid
+        Models of one metallicity.
+
+    Returns
+    -------
+    float
+        Mass fraction of metals: the median of its runs.
+
+    Raises
+    ------
+    InputFormatError
+        If the grid does not say it.
+    """
+    metallicity = values(grid.runs, "Z")
+    known = metallicity[np.isfinite(metallicity)]
+    if len(known) == 0:
+        msg = "the grid does not say its metallicity, on which colours depend: import it with --Z"
+        raise InputFormatError(msg)
+    return float(np.median(known))
 
 
 def _durations(grid: EvolutionGrid, age: FloatArray, formed_for: float | None) -> FloatArray:

@@ -5,10 +5,11 @@ import numpy.typing as npt
 
 from cbminer.columns import FloatArray
 
-__all__ = ["l2_radius_ratio", "orbital_period", "roche_radius", "separation"]
+__all__ = ["KEPLER_DAYS", "l2_radius_ratio", "orbital_period", "roche_radius", "separation"]
 
-# Kepler's third law in solar masses, solar radii and days: 2 pi sqrt(R_sun^3 / (G M_sun)), IAU 2015 nominal values.
-_KEPLER_DAYS = 0.11594
+# Kepler's third law in solar masses, solar radii and days, of the nominal radius in m and mass parameter in m3/s2 of
+# the Sun (IAU 2015 resolution B3).
+KEPLER_DAYS = 2 * np.pi * np.sqrt(6.957e8**3 / 1.3271244e20) / 86400.0
 
 
 def roche_radius(mass_ratio: npt.ArrayLike) -> FloatArray:
@@ -71,7 +72,7 @@ def orbital_period(separation: npt.ArrayLike, total_mass: npt.ArrayLike) -> Floa
     `~numpy.ndarray`
         Period in days.
     """
-    period: FloatArray = _KEPLER_DAYS * np.sqrt(np.asarray(separation, dtype=float) ** 3 / np.asarray(total_mass))
+    period: FloatArray = KEPLER_DAYS * np.sqrt(np.asarray(separation, dtype=float) ** 3 / np.asarray(total_mass))
     return period
 
 
@@ -90,5 +91,5 @@ def separation(period: npt.ArrayLike, total_mass: npt.ArrayLike) -> FloatArray:
     `~numpy.ndarray`
         Semi-major axis in solar radii.
     """
-    axis: FloatArray = np.cbrt((np.asarray(period, dtype=float) / _KEPLER_DAYS) ** 2 * np.asarray(total_mass))
+    axis: FloatArray = np.cbrt((np.asarray(period, dtype=float) / KEPLER_DAYS) ** 2 * np.asarray(total_mass))
     return axis

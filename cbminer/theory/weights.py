@@ -17,8 +17,12 @@ __all__ = ["InitialCells", "IrregularCells", "RegularCells", "initial_cells"]
 
 # Values of an axis that differ by less than this part of its range are one value.
 _SAME = 1e-3
-# A grid of which half of the crossings of its axes are there is a regular one with holes.
-_LEAST_FILLING = 0.5
+# A grid of which half of the crossings of its axes are there is a regular one with holes; so is one whose axes have
+# few values for its runs, which points at any places never have.
+_LEAST_FILLING, _FEW_VALUES = 0.5, 2.0 / 3.0
+# Runs nearer to each other than this part of the range of each axis are the same; so are log M, q or log P of all runs
+# if they differ by less.
+_SAME_RUN = 1e-4
 _GAUSS_NODES, _GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(3)
 # Points of the Monte Carlo a run, and of it all.
 _POINTS_A_RUN, _LEAST_POINTS, _MOST_POINTS = 64, 2**16, 2**19
@@ -97,8 +101,10 @@ class RegularCells:
                 mass_ratio[:, 0], mass_ratio[:, 1]
             )
             return plain
-        # At a fixed total mass the primary depends on the mass ratio, so this integral is done by Gauss's rule.
+        # At a fixed total mass the primary depends on the mass ratio, so this integral is done by Gauss's rule, which
+        # the jump at the least mass ratio of the law would spoil.
         total = np.zeros(len(mass))
+        mass_ratio = np.clip(mass_ratio, laws.mass_ratios.least, 1.0)
         middle, half = mass_ratio.mean(axis=1), np.diff(mass_ratio, axis=1)[:, 0] / 2.0
         for node, weight in zip(_GAUSS_NODES, _GAUSS_WEIGHTS, strict=True):
             q = middle + half * node
@@ -121,6 +127,8 @@ class IrregularCells:
         The points: primary mass in solar masses, q, log P in days; shape (m,).
     volume : float
         What a point stands for, in dex of mass times q times dex of period.
+    box : tuple of tuple of float
+        Least and most initial primary mass in solar masses, q, and log P of the runs.
     """
 
     n_runs: int
@@ -129,13 +137,14 @@ class IrregularCells:
     mass_ratio: FloatArray
     log_period: FloatArray
     volume: float
+    box: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
     @property
     def description(self) -> str:
         """The cells in words."""
         return (
-            f"irregular: each run stands for what is nearest to it in log M1, q and log P, each over its range, within "
-            f"the hull of all runs; {len(self.nearest):,} points"
+            f"irregular: each of {self.n_runs:,} runs stands for what is nearest to it in log M1, q and log P, each "
+            f"over its range, within the hull of all runs; {len(self.nearest):,} points"
         )
 
     def weights(self, laws: BirthLaws, *, period_shift: float = 0.0) -> FloatArray:
@@ -164,7 +173,7 @@ class IrregularCells:
         return weights.astype(np.float64)
 
     def whole(self, laws: BirthLaws) -> float:
-        """Pairs in all cells.
+        """Pairs in the box of all runs, of which the hull of the cells leaves the corners out.
 
         Parameters
         ----------
@@ -176,7 +185,8 @@ class IrregularCells:
         float
             Pairs per solar mass formed.
         """
-        return float(self.weights(laws).sum())
+        mass, ratio, period = self.box
+        return float(laws.primaries(*mass) * laws.mass_ratio_share(*ratio) * laws.period_share(*period))
 
 
 InitialCells = RegularCells | IrregularCells
@@ -194,7 +204,7 @@ def initial_cells(grid: EvolutionGrid) -> InitialCells:
     -------
     RegularCells or IrregularCells
         Regular cells if at least half of the crossings of three axes are there, in the mass of the primary or in that
-        of both stars; else irregular ones.
+        of both stars, or if each axis has at most two thirds as many values as there are runs; else irregular ones.
 
     Raises
     ------
@@ -211,17 +221,39 @@ def initial_cells(grid: EvolutionGrid) -> InitialCells:
     m1, m2 = values(grid.runs, "M1_initial", "solMass"), values(grid.runs, "M2_initial", "solMass")
     log_period = np.log10(values(grid.runs, "period_initial", "d"))
     _check_one_metallicity(values(grid.runs, "Z"))
-    unknown = np.flatnonzero(np.isnan(m1 + m2 + log_period))
+    unknown = np.flatnonzero(~np.isfinite(m1 + m2 + log_period))
     if len(unknown):
         msg = f"run {names[unknown[0]]} has no initial masses or period: leave it out, or import it with them"
         raise InputFormatError(msg)
+    places = np.column_stack([np.log10(m1), m2 / m1, log_period])
+    _check_extent(places)
+    _check_different(places, names)
     axes: dict[Literal["primary", "total"], FloatArray] = {"primary": m1, "total": m1 + m2}
     candidates = {kind: _Lattice.of(np.log10(mass), m2 / m1, log_period) for kind, mass in axes.items()}
     best = max(candidates, key=lambda kind: candidates[kind].filling)
-    candidates[best].check(names)
-    if candidates[best].filling >= _LEAST_FILLING:
+    if candidates[best].is_regular:
+        candidates[best].check(names)
         return _regular(best, candidates[best])
-    return _irregular(np.log10(m1), m2 / m1, log_period)
+    return _irregular(*places.T)
+
+
+def _check_extent(places: FloatArray) -> None:
+    for extent, what in zip(np.ptp(places, axis=0), ("mass", "mass ratio", "period"), strict=True):
+        if extent < _SAME_RUN:
+            msg = f"the grid has only one initial {what}: a population needs two at least of each"
+            raise InputFormatError(msg)
+
+
+def _check_different(places: FloatArray, names: npt.NDArray[np.str_]) -> None:
+    scaled = (places - places.min(axis=0)) / np.ptp(places, axis=0)
+    same = cKDTree(scaled).query_pairs(_SAME_RUN)
+    if same:
+        _refuse_same(*names[list(min(same))])
+
+
+def _refuse_same(first: str, second: str) -> None:
+    msg = f"runs {first} and {second} have the same initial values: leave one of them out"
+    raise InputFormatError(msg)
 
 
 def _check_one_metallicity(metallicity: FloatArray) -> None:
@@ -236,43 +268,52 @@ def _check_one_metallicity(metallicity: FloatArray) -> None:
 
 @dataclass(frozen=True)
 class _Lattice:
-    """Axes on which runs stand: values of the three, and the place of each run on them."""
+    """Axes on which runs stand: values of the three, and the place of each run on them.
+
+    `sharp` is whether all that is taken for one value lies together: values at any places form chains instead.
+    """
 
     axes: tuple[FloatArray, FloatArray, FloatArray]
     places: npt.NDArray[np.int64]
+    sharp: bool
 
     @classmethod
     def of(cls, *coordinates: FloatArray) -> "_Lattice":
         found = [_distinct(coordinate) for coordinate in coordinates]
-        return cls((found[0][0], found[1][0], found[2][0]), np.column_stack([place for _, place in found]))
+        places = np.column_stack([place for _, place, _ in found])
+        return cls((found[0][0], found[1][0], found[2][0]), places, all(sharp for _, _, sharp in found))
 
     @property
     def filling(self) -> float:
+        if not self.sharp:
+            return 0.0
         crossings = np.prod([len(axis) for axis in self.axes], dtype=float)
         return float(len(np.unique(self.places, axis=0)) / crossings)
 
+    @property
+    def is_regular(self) -> bool:
+        lengths = [len(axis) for axis in self.axes]
+        few = self.sharp and max(lengths) <= _FEW_VALUES * len(self.places)
+        return min(lengths) > 1 and (few or self.filling >= _LEAST_FILLING)
+
     def check(self, names: npt.NDArray[np.str_]) -> None:
-        for axis, what in zip(self.axes, ("mass", "mass ratio", "period"), strict=True):
-            if len(axis) < 2:
-                msg = f"the grid has only one initial {what}: a population needs two at least of each"
-                raise InputFormatError(msg)
         _, first, counts = np.unique(self.places, axis=0, return_index=True, return_counts=True)
         if (counts > 1).any():
             twice = self.places[first[np.flatnonzero(counts > 1)[0]]]
-            same = names[(self.places == twice).all(axis=1)]
-            msg = f"runs {same[0]} and {same[1]} have the same initial values: leave one of them out"
-            raise InputFormatError(msg)
+            _refuse_same(*names[(self.places == twice).all(axis=1)][:2])
 
 
-def _distinct(coordinate: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """Distinct values, which rounding may have blurred, and which of them each run has."""
+def _distinct(coordinate: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64], bool]:
+    """Distinct values, which rounding may have blurred, which of them each run has, and whether they are sharp."""
     order = np.argsort(coordinate, kind="stable")
     ordered = coordinate[order]
-    extent = max(float(np.ptp(coordinate)), 1e-9)
-    group = np.concatenate([[0], np.cumsum(np.diff(ordered) > _SAME * extent)]).astype(np.int64)
+    limit = _SAME * float(np.ptp(coordinate))
+    group = np.concatenate([[0], np.cumsum(np.diff(ordered) > limit)]).astype(np.int64)
     place = np.empty(len(coordinate), dtype=np.int64)
     place[order] = group
-    return np.bincount(group, weights=ordered) / np.bincount(group), place
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    spans = ordered[np.append(first[1:], len(group)) - 1] - ordered[first]
+    return np.bincount(group, weights=ordered) / np.bincount(group), place, bool((spans <= limit).all())
 
 
 def _regular(mass_axis: Literal["primary", "total"], lattice: _Lattice) -> RegularCells:
@@ -305,7 +346,9 @@ def _irregular(log_mass: FloatArray, mass_ratio: FloatArray, log_period: FloatAr
     n_points = int(np.clip(_POINTS_A_RUN * len(places), _LEAST_POINTS, _MOST_POINTS))
     # Sobol's sequence fills the box evenly: its volumes are good to far better than those of random points.
     points = qmc.Sobol(3, seed=0).random_base2(int(np.ceil(np.log2(n_points))))
-    inside = points[(points @ facets[:, :3].T + facets[:, 3] <= 0).all(axis=1)]
+    # In parts, since thousands of runs have a hull of hundreds of facets.
+    parts = np.array_split(points, max(len(points) // 2**13, 1))
+    inside = np.vstack([part[(part @ facets[:, :3].T + facets[:, 3] <= 0).all(axis=1)] for part in parts])
     _, nearest = cKDTree(scaled).query(inside)
     drawn = low + inside * extent
     return IrregularCells(
@@ -315,4 +358,9 @@ def _irregular(log_mass: FloatArray, mass_ratio: FloatArray, log_period: FloatAr
         drawn[:, 1],
         drawn[:, 2],
         float(np.prod(extent) / len(points)),
+        (
+            (10.0 ** low[0], 10.0 ** (low[0] + extent[0])),
+            (low[1], low[1] + extent[1]),
+            (low[2], low[2] + extent[2]),
+        ),
     )
