@@ -162,7 +162,7 @@ def table(kept):
         runs = [run["diagnostics"] for run in kept if run["run"] == name]
         if runs and runs[0]:
             means = ", ".join(f"{key.replace('_', ' ')} {np.mean([run[key] for run in runs]):.4g}" for key in runs[0])
-            yield f"  {name:<22}{means}"
+            yield f"  {name:<30}{means}"
 
 
 def main():

@@ -21,8 +21,8 @@ from cbminer.survey.mock import MockCloud, build_mock_archive
 from cbminer.survey.part import sha256_of
 
 N_STARS = 2000
-# Thirty in all; a run that fetches one by one takes longer.
-KILLS = {"bulk": 20, "single": 10}
+# Twenty-five in all; a run that fetches one by one takes longer.
+KILLS = {"bulk": 20, "single": 5}
 
 # Imports once, and runs every command in a process of its own, so that a kill hits the work and not the imports.
 RUNNER = """
