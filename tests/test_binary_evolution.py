@@ -72,7 +72,7 @@ def test_angular_momentum_with_spins_is_kept(tracks):
     gyration = EvolutionSettings().gyration
     steps = evolve_pairs(tracks, [[12, 8, 1.2]]).arrays()
     omega = 2 * np.pi / steps["period"]
-    gravity = (2 * np.pi / 0.11594) ** 2
+    gravity = (2 * np.pi / float(orbital_period(1.0, 1.0))) ** 2
     orbit = steps["M1"] * steps["M2"] * np.cbrt(gravity**2 / 20.0 / omega)
     spins = sum(gyration * steps[f"M{k}"] * tracks.radius(steps[f"M{k}"], 0.0) * steps[f"R{k}"] * omega for k in (1, 2))
     assert orbit + spins == pytest.approx(orbit[0] + spins[0], rel=1e-3)

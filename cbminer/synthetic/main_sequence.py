@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbminer.columns import FloatArray
+from cbminer.theory.roche_lobe import KEPLER_DAYS, orbital_period
+from cbminer.theory.roche_lobe import separation as orbital_separation
 
 __all__ = [
     "COOLING",
@@ -27,10 +29,6 @@ COOLING = -0.25
 # Exponent of the number of stars above a mass (Salpeter 1955, ApJ 121, 161).
 _SALPETER = 1.35
 
-# Period in days = _KEPLER sqrt(a^3 / M), of the nominal solar radius in m and mass parameter in m3/s2 (IAU 2015
-# resolution B3).
-_KEPLER = 2 * np.pi * np.sqrt(6.957e8**3 / 1.3271244e20) / 86400.0
-
 # Zero-age main sequence of the LMC by the period at which two twins touch: mass, that period, Teff; good to 10 per
 # cent. Radii follow from Kepler's law with R = 0.3789 a, Eggleton's lobe, with which the periods were made. Outside 5
 # to 30 solar masses the last logarithmic slopes go on.
@@ -39,7 +37,7 @@ _ZAMS_TOUCHING_PERIOD = np.array([0.60, 0.71, 0.78, 0.83, 0.90, 0.99, 1.16])
 _ZAMS_TEFF = np.array([18.2e3, 23.4e3, 26.3e3, 28.8e3, 32.0e3, 36.3e3, 40.7e3])
 _TWIN_LOBE = 0.3789
 _LOG_MASS = np.log(_ZAMS_MASS)
-_LOG_RADIUS = np.log(_TWIN_LOBE * (2 * _ZAMS_MASS * (_ZAMS_TOUCHING_PERIOD / _KEPLER) ** 2) ** (1 / 3))
+_LOG_RADIUS = np.log(_TWIN_LOBE * (2 * _ZAMS_MASS * (_ZAMS_TOUCHING_PERIOD / KEPLER_DAYS) ** 2) ** (1 / 3))
 _LOG_TEFF = np.log(_ZAMS_TEFF)
 
 
@@ -119,42 +117,6 @@ def salpeter_masses(
     """
     many, few = lowest**-_SALPETER, highest**-_SALPETER
     return np.asarray((many - rng.random(size) * (many - few)) ** (-1.0 / _SALPETER))
-
-
-def orbital_period(separation: npt.ArrayLike, total_mass: npt.ArrayLike) -> FloatArray:
-    """Period of an orbit.
-
-    Parameters
-    ----------
-    separation : array_like
-        Semi-major axes in solar radii.
-    total_mass : array_like
-        Sums of both masses in solar masses.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Periods in days.
-    """
-    return np.asarray(_KEPLER * np.sqrt(np.asarray(separation, dtype=float) ** 3 / np.asarray(total_mass)))
-
-
-def orbital_separation(period: npt.ArrayLike, total_mass: npt.ArrayLike) -> FloatArray:
-    """Size of an orbit, the inverse of `orbital_period`.
-
-    Parameters
-    ----------
-    period : array_like
-        Periods in days.
-    total_mass : array_like
-        Sums of both masses in solar masses.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Semi-major axes in solar radii.
-    """
-    return np.asarray(np.cbrt(np.asarray(total_mass) * (np.asarray(period, dtype=float) / _KEPLER) ** 2))
 
 
 def _at_mass(mass: npt.ArrayLike, logs: FloatArray) -> FloatArray:
