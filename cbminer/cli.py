@@ -17,6 +17,8 @@ from cbminer.cli_classifier import model_app, train
 from cbminer.cli_grid import grid_app
 from cbminer.cli_morph import morph
 from cbminer.cli_population import population
+from cbminer.cli_rank import rank
+from cbminer.cli_run import RunOption, only_run
 from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
 from cbminer.pipeline import Galaxy
@@ -44,6 +46,7 @@ app.add_typer(grid_app, name="grid")
 app.command("morph")(morph)
 app.command("train")(train)
 app.command("population")(population)
+app.command("rank")(rank)
 
 
 class GalaxyChoice(StrEnum):
@@ -211,19 +214,19 @@ def fetch(
 def explain(
     star: Annotated[str, typer.Argument(help="Identifier of the star.")],
     *,
-    run: Annotated[Path | None, typer.Option(help="Output folder of the run. Default: the only one here.")] = None,
+    run: RunOption = None,
 ) -> None:
     """Say why a star is in or out, with every number that decided."""
     from cbminer.report.explanation import explain_star
 
-    for line in explain_star(run or _only_run(), star):
+    for line in explain_star(run or only_run(), star):
         typer.echo(line)
 
 
 @app.command("cross-match")
 def cross_match(
     *,
-    run: Annotated[Path | None, typer.Option(help="Output folder of the run. Default: the only one here.")] = None,
+    run: RunOption = None,
     with_: Annotated[
         list[OtherChoice] | None, typer.Option("--with", help="Gaia DR3 eclipsing binaries, SIMBAD. Default: both.")
     ] = None,
@@ -239,7 +242,7 @@ def cross_match(
     resolved = load_settings(settings)
     with open_vizier(resolved, cache=cache_folder(cache), refresh=refresh, monitor=TerminalMonitor()) as vizier:
         others = [other.value for other in with_ or list(OtherChoice)]
-        for line in cross_match_run(run or _only_run(), vizier, others=others, everyone=everyone):
+        for line in cross_match_run(run or only_run(), vizier, others=others, everyone=everyone):
             typer.echo(line)
 
 
@@ -285,17 +288,6 @@ def _with_options(settings: Settings, given: dict[str, Any]) -> Settings:
 def _default_folder(galaxy: GalaxyChoice, survey: SurveyChoice) -> str:
     suffix = "-mock" if survey is SurveyChoice.MOCK else ""
     return f"cbminer-{galaxy.value.lower()}{suffix}"
-
-
-def _only_run() -> Path:
-    from cbminer.provenance import PROVENANCE_FILE
-
-    runs = sorted(path.parent for path in Path().glob(f"*/{PROVENANCE_FILE}"))
-    if len(runs) == 1:
-        return runs[0]
-    found = f"found {', '.join(str(run) for run in runs)}" if runs else "found none here"
-    msg = f"name the output folder of a run with --run ({found})"
-    raise SettingsError(msg)
 
 
 def _command() -> str:

@@ -23,7 +23,7 @@ class Flag(IntFlag):
     TOO_FEW_POINTS = 4096
     PHASE_GAP = 8192
     C_UNKNOWN = 16384
-    DEGENERATE_SHAPE = 32768
+    DEGENERATE = 32768
     FEW_POINTS = 65536
     NEGATIVE_REDDENING = 131072
     BLANK_REDDENING = 262144
@@ -32,6 +32,9 @@ class Flag(IntFlag):
     PERIOD_AMBIGUOUS = 2097152
     C_EXTRAPOLATED = 4194304
     C_PUBLISHED = 8388608
+    OUTSIDE_POPULATION = 16777216
+    NO_PLACE_EVIDENCE = 33554432
+    NO_CURVE_EVIDENCE = 67108864
 
 
 FLAG_MEANINGS: dict[Flag, str] = {
@@ -50,7 +53,7 @@ FLAG_MEANINGS: dict[Flag, str] = {
     Flag.TOO_FEW_POINTS: "too few points for a shape",
     Flag.PHASE_GAP: "phases not covered well enough for a shape",
     Flag.C_UNKNOWN: "no c: judged on the Fourier shape alone",
-    Flag.DEGENERATE_SHAPE: "eclipses too shallow to tell contact from near contact",
+    Flag.DEGENERATE: "light curve that cannot tell contact from near contact or from a close pair without eclipses",
     Flag.FEW_POINTS: "fewer points than the highest harmonic order asks for: order was limited",
     Flag.NEGATIVE_REDDENING: "negative reddening of the map, kept as it is",
     Flag.BLANK_REDDENING: "in the reddening map, but in a cell without a value",
@@ -59,6 +62,9 @@ FLAG_MEANINGS: dict[Flag, str] = {
     Flag.PERIOD_AMBIGUOUS: "light curve that alone cannot tell the period from half or twice of it",
     Flag.C_EXTRAPOLATED: "light curve unlike every training curve of c",
     Flag.C_PUBLISHED: "published c in place of the measured one",
+    Flag.OUTSIDE_POPULATION: "period, magnitude and colour that no contact model comes near to",
+    Flag.NO_PLACE_EVIDENCE: "odds without magnitude and colour, which are not known",
+    Flag.NO_CURVE_EVIDENCE: "odds without a light curve",
 }
 
 

@@ -2,44 +2,68 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from astropy.table import MaskedColumn, QTable, vstack
+from astropy.table import QTable, vstack
 
-from cbminer.catalogue.schema import conform, round_columns, spec_of
+from cbminer.catalogue.schema import conform
 from cbminer.classifier.prediction import classifier_model
-from cbminer.columns import float_column, label_column, values
-from cbminer.errors import InputFormatError
+from cbminer.columns import label_column, values
+from cbminer.errors import InputFormatError, OutputError
 from cbminer.flags import Flag
-from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, measure_stars, read_and_fit
+from cbminer.measurement import (
+    FittedChunk,
+    MeasuredStars,
+    fit_curves,
+    measure_stars,
+    read_and_fit,
+    single_threaded_algebra,
+    summarise,
+)
 from cbminer.monitor import Monitor
 from cbminer.morphology.calibration import CCalibration, calibrate_c
 from cbminer.morphology.published import VIZIER, MorphologyTable, morphology_by_star, read_morphology_table
 from cbminer.morphology.shape import ShapeSettings
-from cbminer.photometry.distance import distance_moduli
-from cbminer.photometry.magnitudes import add_intrinsic_photometry
-from cbminer.photometry.reddening import ReddeningMap, read_reddening_map, reddening_of
-from cbminer.provenance import InputFile, hash_files, hash_group
-from cbminer.selection.cutflow import judge, judge_catalogue, ranks, tabulate_cutflow
-from cbminer.selection.cuts import plc_residuals, spectral_labels
+from cbminer.photometry.reddening import ReddeningMap, read_reddening_map
+from cbminer.provenance import InputFile, hash_files, hash_group, read_provenance
+from cbminer.ranking.evidence import PopulationDensities, population_densities
+from cbminer.ranking.odds import Ranker, contact_ranks
+from cbminer.selection.cutflow import judge, judge_catalogue, tabulate_cutflow
 from cbminer.selection.plc import PLCRelation
 from cbminer.selection.plc_table import all_relations, resolve_relation, tabulate_residuals
-from cbminer.settings import CloudSettings, Settings
+from cbminer.settings import Settings, settings_from_mapping
+from cbminer.steps import add_photometry, add_published_c, add_relation, add_shapes, choose_c, star_tasks
 from cbminer.survey.archive import Archive, open_archive
 from cbminer.survey.mock import MOCK_PREFIX, MockCloud, build_mock_archive
 from cbminer.survey.offline import NoNetwork
 from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading
+from cbminer.survey.packed import PackedLightCurves
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
 from cbminer.survey.vizier import Vizier
 
-__all__ = ["CloudSelection", "Galaxy", "Selection", "candidate_curves", "open_survey", "open_vizier", "run_selection"]
+__all__ = [
+    "CloudSelection",
+    "Galaxy",
+    "ReopenedRun",
+    "RunContext",
+    "Selection",
+    "candidate_curves",
+    "judge_new_stars",
+    "open_survey",
+    "open_vizier",
+    "rank_stars",
+    "read_judged",
+    "run_contexts",
+    "run_selection",
+]
 
 Galaxy = Literal["LMC", "SMC"]
+_GALAXIES: tuple[Galaxy, ...] = ("LMC", "SMC")
 
 
 @dataclass(frozen=True)
@@ -66,6 +90,8 @@ class CloudSelection:
         What a reader of the result should know.
     light_curves : LightCurveStore
         Where the light curves are.
+    ranker : Ranker
+        What gave the stars their odds.
     inputs : list of InputFile
         Files that were read.
     """
@@ -79,6 +105,7 @@ class CloudSelection:
     counts: dict[str, int]
     release: str
     light_curves: LightCurveStore
+    ranker: Ranker
     notes: list[str] = field(default_factory=list)
     inputs: list[InputFile] = field(default_factory=list)
 
@@ -256,14 +283,17 @@ def run_selection(
         morphology,
         vizier if settings.survey.catalogue == "vizier" else None,
     )
+    # For the same reason the models behind the odds are read first.
+    with monitor.step("population of contact binaries", None):
+        populations = {galaxy: _population(galaxy, settings) for galaxy in galaxies}
     measured = [_measure_cloud(archive, galaxy, survey, settings, tables, jobs, monitor) for galaxy in galaxies]
     # One scale of c for all Clouds.
     calibration, notes = _calibration(measured, settings.shape)
-    clouds = [_judge_cloud(cloud, archive, settings, calibration) for cloud in measured]
+    clouds = [_judge_cloud(cloud, archive, settings, calibration, populations[cloud.galaxy]) for cloud in measured]
     name = "mock" if any("mock" in label_column(cloud.stars, "survey") for cloud in clouds) else survey
     if tables.morphology is not None:
         _check_match(tables.morphology, clouds, settings)
-    stars = _rank_together(clouds)
+    stars = _ranked(vstack([cloud.stars for cloud in clouds], metadata_conflicts="silent"), settings)
     return Selection(name, archive, clouds, stars, settings, used, calibration, notes)
 
 
@@ -325,27 +355,32 @@ def _measure_cloud(
 ) -> _MeasuredCloud:
     reading, files = _catalogue(archive, galaxy, settings, tables.catalogue, monitor)
     survey = _true_survey(archive, galaxy, reading, survey)
-    stars = _photometry(reading.stars, survey, settings, settings.cloud[galaxy], tables.dust)
-    stars = _with_relation(stars, resolve_relation(stars, settings.selection))
+    stars = add_photometry(reading.stars, survey, settings, settings.cloud[galaxy], tables.dust)
+    stars = add_relation(stars, resolve_relation(stars, settings.selection))
     wanted = _wanted(archive, stars, settings)
     store = archive.light_curves(galaxy, label_column(stars, "id")[wanted].tolist(), monitor=monitor)
     measured = _measure(store, galaxy, stars[wanted], settings, jobs, monitor)
-    stars = _with_published_c(_with_shapes(stars, wanted, measured), tables.morphology)
+    stars = add_published_c(add_shapes(stars, wanted, measured), tables.morphology)
     return _MeasuredCloud(galaxy, survey, stars, reading, files, store, measured, wanted)
 
 
 def _judge_cloud(
-    cloud: _MeasuredCloud, archive: Archive, settings: Settings, calibration: CCalibration | None
+    cloud: _MeasuredCloud,
+    archive: Archive,
+    settings: Settings,
+    calibration: CCalibration | None,
+    population: PopulationDensities,
 ) -> CloudSelection:
-    stars = _with_c(cloud.stars, calibration, settings.shape)
+    stars = choose_c(cloud.stars, calibration, settings.shape)
     # Again, since light curves may have changed periods.
     relation = resolve_relation(stars, settings.selection)
-    stars = judge(_with_relation(stars, relation), settings.selection)
+    stars = judge(add_relation(stars, relation), settings.selection)
     spare = set(archive.light_curve_stars(cloud.galaxy)) - set(label_column(stars, "id"))
     counts = cloud.reading.counts | cloud.measured.counts | {"light curves without a row": len(spare)}
+    ranker, ranked = _fit_ranker(conform(stars), population, settings)
     return CloudSelection(
         galaxy=cloud.galaxy,
-        stars=conform(stars),
+        stars=conform(ranked),
         cutflow=tabulate_cutflow(stars, settings.selection),
         residuals=tabulate_residuals(stars, all_relations(stars, settings.selection), settings.selection),
         relation=relation,
@@ -353,43 +388,18 @@ def _judge_cloud(
         counts=counts,
         release=cloud.reading.release if cloud.survey != "mock" else "simulated",
         light_curves=cloud.store,
+        ranker=ranker,
         notes=_notes(archive, cloud.galaxy, cloud.reading, cloud.store, cloud.survey),
         inputs=_inputs(cloud.files, cloud.galaxy, cloud.store, label_column(stars, "id")[cloud.wanted]),
     )
 
 
-def _photometry(
-    stars: QTable, survey: str, settings: Settings, cloud: CloudSettings, dust: ReddeningMap | None
-) -> QTable:
-    """Distance, reddening, absolute magnitude, colour and label of every star."""
-    result = stars.copy()
-    result["survey"] = np.full(len(stars), survey)
-    ra, dec = values(stars, "RAJ2000", "deg"), values(stars, "DEJ2000", "deg")
-    distance = distance_moduli(ra, dec, settings=cloud.distance)
-    reddening = reddening_of(ra, dec, mean=cloud.reddening, dust=dust, star_scatter=settings.reddening.star_scatter)
-    result["distance_modulus"] = float_column(distance.modulus, "mag")
-    result["e_distance_modulus"] = float_column(distance.error, "mag")
-    result["E_VI"] = float_column(reddening.E_VI, "mag")
-    result["e_E_VI"] = float_column(reddening.error, "mag")
-    result["E_VI_err_minus"] = float_column(reddening.lower, "mag")
-    result["E_VI_err_plus"] = float_column(reddening.upper, "mag")
-    result = round_columns(add_intrinsic_photometry(result, settings.extinction))
-    with np.errstate(invalid="ignore"):
-        bright = values(result, "I_mag", "mag") < settings.survey.saturation_I
-    saturation = np.where(bright, int(Flag.SATURATION_RISK), 0)
-    result["flags"] = np.asarray(stars["flags"]) | reddening.flags | saturation
-    labels = spectral_labels(result, settings.selection.main_sequence)
-    result["spectral_label"] = MaskedColumn(labels, mask=labels == "")
-    return result
+def _population(galaxy: Galaxy, settings: Settings) -> PopulationDensities:
+    return population_densities(galaxy, settings=settings.population, grid=settings.ranking.grid)
 
 
-def _with_relation(stars: QTable, relation: PLCRelation) -> QTable:
-    result = stars.copy()
-    residuals = plc_residuals(stars, relation)
-    result["plc_residual"] = float_column(residuals.residual, "mag")
-    result["e_plc_residual"] = float_column(residuals.error, "mag")
-    result["plc_significance"] = float_column(residuals.significance)
-    return round_columns(result)
+def _fit_ranker(stars: QTable, population: PopulationDensities, settings: Settings) -> tuple[Ranker, QTable]:
+    return Ranker.fit(stars, population, settings=settings.ranking, prior=settings.classifier.prior)
 
 
 def _wanted(archive: Archive, stars: QTable, settings: Settings) -> npt.NDArray[np.bool_]:
@@ -402,7 +412,7 @@ def _wanted(archive: Archive, stars: QTable, settings: Settings) -> npt.NDArray[
 def _measure(
     store: LightCurveStore, galaxy: str, stars: QTable, settings: Settings, jobs: int, monitor: Monitor
 ) -> MeasuredStars:
-    tasks = _tasks(stars)
+    tasks = star_tasks(stars)
     with monitor.step(f"measuring {galaxy} light curves", len(tasks)) as advance:
         return measure_stars(
             store,
@@ -415,16 +425,6 @@ def _measure(
         )
 
 
-def _tasks(stars: QTable) -> list[StarTask]:
-    # Of judged stars too the survey's period is where the judgement begins, so that it ends in the same.
-    listed = "period_survey" if "period_survey" in stars.colnames else "period"
-    columns = (values(stars, name, unit) for name, unit in ((listed, "d"), ("T0", "d"), ("VI0", "mag")))
-    return [
-        StarTask(str(name), float(period), float(epoch), float(colour))
-        for name, period, epoch, colour in zip(stars["id"], *columns, strict=True)
-    ]
-
-
 def _inputs(
     tables: Sequence[Path], galaxy: str, store: LightCurveStore, stars: npt.NDArray[np.str_]
 ) -> list[InputFile]:
@@ -433,44 +433,6 @@ def _inputs(
     sources = ((star, store.source(str(star))) for star in stars)
     curves = [(f"{star}.dat", source.size, source.sha256) for star, source in sources if source is not None]
     return [*files, hash_group(f"{galaxy} phot/I", curves)] if curves else files
-
-
-# Measured quantities whose columns have another name: the catalogue's c may be a published one, and formats without
-# upper and lower case would not tell p_not_eclipsing from P_not_eclipsing, the probability of a class.
-_COLUMN_OF = {"c": "c_measured", "e_c": "e_c_measured", "p_not_eclipsing": "p_other"}
-
-
-def _with_shapes(stars: QTable, wanted: npt.NDArray[np.bool_], measured: MeasuredStars) -> QTable:
-    result = stars.copy()
-    result["period_survey"] = result["period"]
-    for name, data in measured.shapes.items():
-        full = values(stars, "period", "d").copy() if name == "period" else np.full(len(stars), np.nan)
-        full[wanted] = np.where(np.isnan(data), full[wanted], data)
-        if name.startswith("n_"):
-            known = full >= 0
-            result[name] = MaskedColumn(np.where(known, full, 0).astype(np.int64), mask=~known)
-        else:
-            column = _COLUMN_OF.get(name, name)
-            result[column] = float_column(full, spec_of(column).unit)
-    for name, words in measured.labels.items():
-        every = np.full(len(stars), "", dtype=object)
-        every[wanted] = words
-        result[name] = MaskedColumn(every.astype(str), mask=every == "")
-    flags = np.where(wanted, 0, int(Flag.LIGHT_CURVE_NOT_READ))
-    flags[wanted] = measured.flags
-    result["flags"] = np.asarray(stars["flags"]) | flags
-    return result
-
-
-def _with_published_c(stars: QTable, table: MorphologyTable | None) -> QTable:
-    result = stars.copy()
-    unknown = np.full(len(stars), np.nan)
-    published = unknown if table is None else table.look_up(label_column(stars, "id"))
-    result["c_published"] = float_column(published)
-    for name in ("c_measured", "e_c_measured"):
-        if name not in result.colnames:
-            result[name] = float_column(unknown)
-    return result
 
 
 def _calibration(clouds: Sequence[_MeasuredCloud], shape: ShapeSettings) -> tuple[CCalibration | None, list[str]]:
@@ -489,19 +451,6 @@ def _calibration(clouds: Sequence[_MeasuredCloud], shape: ShapeSettings) -> tupl
         f"with a scatter of {fitted.scatter:.3f}"
     )
     return fitted, [note]
-
-
-def _with_c(stars: QTable, calibration: CCalibration | None, shape: ShapeSettings) -> QTable:
-    """Choose the c of every star: the published one, or the measured one on the published scale."""
-    result = stars.copy()
-    published, c, e_c = (values(stars, name) for name in ("c_published", "c_measured", "e_c_measured"))
-    if calibration is not None:
-        c, e_c = calibration.apply(c, e_c)
-    replaced = ~np.isnan(published) & (shape.c == "published")
-    result["c"] = float_column(np.where(replaced, published, c))
-    result["e_c"] = float_column(np.where(replaced, np.nan, e_c))
-    result["flags"] = np.asarray(stars["flags"]) | np.where(replaced, int(Flag.C_PUBLISHED), 0)
-    return result
 
 
 def _spare_curves(stars: set[str]) -> list[SetAside]:
@@ -539,10 +488,10 @@ def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], setti
         cloud.counts["morphology table: values out of range"] = table.n_out_of_range
 
 
-def _rank_together(clouds: Sequence[CloudSelection]) -> QTable:
-    """Stack the Clouds and rank the candidates of all of them in one list."""
-    stars = vstack([cloud.stars for cloud in clouds], metadata_conflicts="silent")
-    stars["rank"] = ranks(stars)
+def _ranked(stars: QTable, settings: Settings) -> QTable:
+    """Rank the stars of all Clouds in one list."""
+    stars["rank"] = contact_ranks(stars, np.asarray(stars["selected"], dtype=bool))
+    stars["contact_rank"] = contact_ranks(stars, judge_catalogue(stars, settings.selection))
     return conform(stars)
 
 
@@ -568,5 +517,196 @@ def candidate_curves(selection: Selection) -> Iterator[tuple[QTable, FittedChunk
         if len(mine):
             yield (
                 mine,
-                read_and_fit(cloud.light_curves, _tasks(mine), settings=settings.measurement),
+                read_and_fit(cloud.light_curves, star_tasks(mine), settings=settings.measurement),
             )
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What of a finished run decides about stars that it has not seen.
+
+    Attributes
+    ----------
+    galaxy : {"LMC", "SMC"}
+        The Cloud.
+    stars : `~astropy.table.QTable`
+        Judged stars of that Cloud.
+    settings : Settings
+        Settings of the run.
+    relation : PLCRelation
+        Period-luminosity-colour relation in force.
+    calibration : CCalibration or None
+        What brought measured c to published values.
+    dust : ReddeningMap or None
+        Map of the reddening.
+    ranker : Ranker
+        What gave the stars their odds.
+    """
+
+    galaxy: Galaxy
+    stars: QTable
+    settings: Settings
+    relation: PLCRelation
+    calibration: CCalibration | None
+    dust: ReddeningMap | None
+    ranker: Ranker
+
+
+@dataclass(frozen=True)
+class ReopenedRun:
+    """A finished run with its archive.
+
+    Attributes
+    ----------
+    archive : Archive
+        Where its light curves are.
+    survey : str
+        Survey; "mock" for simulated stars.
+    settings : Settings
+        Settings of the run.
+    clouds : dict of str to RunContext
+        What decides, by Cloud.
+    """
+
+    archive: Archive
+    survey: str
+    settings: Settings
+    clouds: dict[Galaxy, RunContext]
+
+
+def run_contexts(
+    run: Path, *, cache: Path, settings: Settings | None = None, monitor: Monitor | None = None
+) -> ReopenedRun:
+    """Open a finished run again.
+
+    Parameters
+    ----------
+    run : `~pathlib.Path`
+        Output folder of the run.
+    cache : `~pathlib.Path`
+        Folder in which files of a server are kept.
+    settings : Settings, optional
+        Settings in place of those of the run.
+    monitor : Monitor, optional
+        Told of the progress.
+
+    Returns
+    -------
+    ReopenedRun
+        Archive, settings, and what decides about new stars, as they were in the run: shares and places of the kinds of
+        stars are found from the same stars again.
+
+    Raises
+    ------
+    UnknownStarError
+        If there is no such folder.
+    OutputError
+        If it is not the output of a run of this version.
+    """
+    provenance = read_provenance(run)
+    chosen = settings or settings_from_mapping(provenance.settings)
+    judged = read_judged(run)
+    archive = open_archive(provenance.archive, cache=cache, fetching=chosen.fetch, offline=chosen.survey.offline)
+    dust = read_reddening_map(chosen.reddening) if chosen.reddening.map else None
+    calibration = _recorded_calibration(provenance.c_calibration)
+    clouds: dict[Galaxy, RunContext] = {}
+    for galaxy in _GALAXIES:
+        if galaxy in provenance.galaxies:
+            stars = judged[label_column(judged, "galaxy") == galaxy]
+            with (monitor or Monitor()).step(f"population of the {galaxy}", None):
+                ranker, ranked = _fit_ranker(stars, _population(galaxy, chosen), chosen)
+            relation = PLCRelation(**provenance.relations[galaxy])
+            clouds[galaxy] = RunContext(galaxy, conform(ranked), chosen, relation, calibration, dust, ranker)
+    return ReopenedRun(archive, provenance.survey, chosen, clouds)
+
+
+def _recorded_calibration(record: dict[str, Any] | None) -> CCalibration | None:
+    if record is None:
+        return None
+    nodes = {name: np.array(record[name], dtype=float) for name in ("measured", "published")}
+    return CCalibration(**(record | nodes))
+
+
+def judge_new_stars(stars: QTable, curves: PackedLightCurves, *, context: RunContext) -> QTable:
+    """Judge stars that were not in a run just as it judged its own.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Stars as a catalogue has them (`~cbminer.survey.stars.star_table`), with the column survey.
+    curves : PackedLightCurves
+        Their light curves in I, in the same order; one without points counts as missing.
+    context : RunContext
+        What decides.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        The stars in the schema, judged and with their odds. They have no rank.
+    """
+    settings = context.settings
+    survey = str(label_column(stars, "survey")[0]) if len(stars) else "mock"
+    table = add_photometry(stars, survey, settings, settings.cloud[context.galaxy], context.dust)
+    tasks = star_tasks(table)
+    with single_threaded_algebra():
+        fitted = fit_curves(curves, tasks, settings=settings.measurement)
+    empty = np.diff(curves.offsets) == 0
+    fitted = replace(fitted, flags=np.where(empty, int(Flag.NO_LIGHT_CURVE), fitted.flags))
+    measured = summarise(fitted, tasks, classifier=settings.classifier)
+    table = add_published_c(add_shapes(table, np.ones(len(table), dtype=bool), measured), None)
+    table = choose_c(table, context.calibration, settings.shape)
+    judged = judge(add_relation(table, context.relation), settings.selection)
+    return conform(context.ranker.apply(conform(judged)))
+
+
+def rank_stars(stars: QTable, settings: Settings) -> tuple[QTable, dict[Galaxy, Ranker]]:
+    """Find the odds of judged stars once more, and rank them.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Judged stars of all Clouds of a run.
+    settings : Settings
+        Population, ranking and cuts.
+
+    Returns
+    -------
+    stars : `~astropy.table.QTable`
+        The stars with their odds and ranks.
+    rankers : dict of str to Ranker
+        What gave the odds, by Cloud.
+    """
+    names = label_column(stars, "galaxy")
+    rankers: dict[Galaxy, Ranker] = {}
+    parts = []
+    for galaxy in _GALAXIES:
+        if (names == galaxy).any():
+            rankers[galaxy], ranked = _fit_ranker(stars[names == galaxy], _population(galaxy, settings), settings)
+            parts.append(conform(ranked))
+    return _ranked(vstack(parts, metadata_conflicts="silent"), settings), rankers
+
+
+def read_judged(run: Path) -> QTable:
+    """Read the judged stars of a run.
+
+    Parameters
+    ----------
+    run : `~pathlib.Path`
+        Output folder of the run.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        Every star in the schema.
+
+    Raises
+    ------
+    OutputError
+        If the table cannot be read.
+    """
+    path = run / "judged.fits"
+    try:
+        return conform(QTable.read(path, format="fits"))
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: run the selection again with --overwrite"
+        raise OutputError(msg) from error

@@ -73,6 +73,8 @@ class Provenance:
         Nodes and quality of the function that brought measured c to published values, if there was one.
     classifier : dict or None
         Model as the settings name it, variant, version and hash of the network that classified light curves.
+    ranking : dict or None
+        Shares of the kinds of stars that the odds rest on, and the population's numbers, by Cloud.
     versions : dict
         Versions of Python and of the packages.
     """
@@ -89,6 +91,7 @@ class Provenance:
     inputs: list[InputFile]
     c_calibration: dict[str, Any] | None = None
     classifier: dict[str, str] | None = None
+    ranking: dict[str, Any] | None = None
     versions: dict[str, str] = field(default_factory=_versions)
 
 

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from cbminer.classifier.prediction import ClassifierSettings
 from cbminer.classifier.recipe import NetworkSettings, TrainingSettings
+from cbminer.completeness.settings import InjectionSettings
 from cbminer.errors import SettingsError
 from cbminer.lightcurves.adoption import AdoptionSettings
 from cbminer.lightcurves.cleaning import CleaningSettings
@@ -25,6 +26,7 @@ from cbminer.photometry.distance import DistanceSettings
 from cbminer.photometry.magnitudes import ExtinctionSettings
 from cbminer.photometry.reddening import MeanReddening, ReddeningSettings
 from cbminer.quantities import Magnitudes, SettingsModel
+from cbminer.ranking.settings import RankingSettings
 from cbminer.selection.cutflow import SelectionSettings
 from cbminer.survey.archive import OGLE_URL
 from cbminer.survey.download import FetchSettings
@@ -120,6 +122,8 @@ class Settings(SettingsModel):
     library: LibrarySettings = LibrarySettings()
     sampling: SamplingSettings = SamplingSettings()
     population: PopulationSettings = PopulationSettings()
+    ranking: RankingSettings = RankingSettings()
+    completeness: InjectionSettings = InjectionSettings()
     report: ReportSettings = ReportSettings()
 
     @property

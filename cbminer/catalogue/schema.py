@@ -15,6 +15,7 @@ from astropy.utils.masked import Masked
 
 from cbminer.classifier.classes import CLASS_LABELS, CLASSES, ClassName
 from cbminer.columns import label_column, values
+from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_LABELS, Hypothesis
 
 __all__ = ["COLUMNS", "ColumnSpec", "conform", "round_columns", "spec_of"]
 
@@ -78,6 +79,12 @@ def _class_probability(name: ClassName) -> tuple[ColumnSpec, ColumnSpec]:
     """Return the probability of a class and its standard error."""
     description = f"Probability of the class by the light curve: {CLASS_LABELS[name]}"
     return _measured(f"P_{name}", 4, "", "stat.probability", description)
+
+
+def _posterior(name: Hypothesis) -> ColumnSpec:
+    """Return the posterior probability of a hypothesis."""
+    description = f"Probability by light curve, place and survey together: {HYPOTHESIS_LABELS[name]}"
+    return _float(f"post_{name}", 5, "", "stat.probability", description)
 
 
 # Names differ by more than upper and lower case, which FITS and databases do not tell apart.
@@ -197,6 +204,36 @@ COLUMNS: tuple[ColumnSpec, ...] = (
     _text("classifier_version", "Version of the network that gave the probabilities of the classes", "meta.version"),
     *_measured("plc_residual", 4, "mag", "phys.magAbs;arith.diff", "M_V minus the period-luminosity-colour relation"),
     _float("plc_significance", 3, "", "stat.value", "plc_residual over its error and the intrinsic scatter together"),
+    *(_posterior(name) for name in HYPOTHESES),
+    _float(
+        "ln_odds", 3, "", "stat.likelihood", "ln of the odds of contact against near contact: the sum of the next three"
+    ),
+    _float("ln_odds_prior", 3, "", "stat.likelihood", "What the shares of both in the survey add to ln_odds"),
+    _float("ln_odds_place", 3, "", "stat.likelihood", "What period, magnitude and colour add to ln_odds"),
+    _float("ln_odds_curve", 3, "", "stat.likelihood", "What the light curve adds to ln_odds"),
+    _float(
+        "ln_odds_population",
+        3,
+        "",
+        "stat.likelihood",
+        "ln of the odds of contact against near contact by the theoretical population alone, numbers and places",
+    ),
+    _float(
+        "contact_level",
+        4,
+        "",
+        "stat.probability",
+        "Part of the theoretical contact population that lies at a higher density than the star; 0 at its peak",
+    ),
+    _float("hull_distance", 3, "", "stat.value", "Distance from the nearest contact model, 0 within reach of one"),
+    ColumnSpec(
+        "bona_fide", "boolean", "Whether a candidate lies in the contour of the contact models", "meta.code"
+    ),
+    _integer(
+        "contact_rank",
+        "Place by post_contact among stars of the right colour, magnitude and period, 1 first; 0 for others",
+        "meta.number",
+    ),
     ColumnSpec("selected", "boolean", "Whether the star passes every cut", "meta.code"),
     _integer("rank", "Place in the candidate list, 1 first; 0 for a star that is not selected", "meta.number"),
     _text("rejected_by", "First cut that removed the star; empty for a candidate", "meta.note"),

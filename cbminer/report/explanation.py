@@ -14,6 +14,7 @@ from cbminer.flags import FLAG_MEANINGS, Flag
 from cbminer.provenance import Provenance, read_provenance
 from cbminer.report.classes import class_line, classifier_title
 from cbminer.report.products import SET_ASIDE_FILE
+from cbminer.report.ranking import odds_lines
 from cbminer.selection.cutflow import SelectionSettings
 from cbminer.settings import settings_from_mapping
 
@@ -61,8 +62,10 @@ def explain_star(run: Path, star: str) -> list[str]:
     if len(found) == 0:
         return _explain_set_aside(run, star, names)
     row = stars[found[:1]]
-    settings = settings_from_mapping(provenance.settings).selection
-    return [*_heading(row), *_numbers(row, provenance), "", *_cut_lines(row, settings), *_flag_lines(row)]
+    settings = settings_from_mapping(provenance.settings)
+    odds = odds_lines(row, contour=settings.ranking.contour) if "post_contact" in row.colnames else ()
+    numbers = [*_heading(row), *_numbers(row, provenance), *odds]
+    return [*numbers, "", *_cut_lines(row, settings.selection), *_flag_lines(row)]
 
 
 def _read_judged(run: Path) -> QTable:

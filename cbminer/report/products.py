@@ -29,6 +29,7 @@ from cbminer.report.figures import (
     period_luminosity_diagram,
     save_figure,
 )
+from cbminer.report.ranking import compare_choices
 from cbminer.report.shape_figure import phase_offset
 from cbminer.selection.plc_table import main_sequence_sample
 from cbminer.settings import settings_to_toml
@@ -54,6 +55,7 @@ def write_products(folder: Path, selection: Selection, *, command: str) -> None:
     """
     _write_catalogues(folder, selection)
     cutflow_of_run(selection).write(folder / "cutflow.ecsv", format="ascii.ecsv")
+    compare_choices(selection.stars).write(folder / "choices.ecsv", format="ascii.ecsv")
     residuals = _stacked(selection, "residuals")
     residuals.write(folder / "plc_residuals.ecsv", format="ascii.ecsv")
     _set_aside_table(selection).write(folder / SET_ASIDE_FILE, format="ascii.ecsv")
@@ -127,6 +129,7 @@ def _provenance(selection: Selection, command: str) -> Provenance:
         relations={cloud.galaxy: asdict(cloud.relation) for cloud in clouds},
         counts={cloud.galaxy: cloud.counts | {"candidates": n_selected[cloud.galaxy]} for cloud in clouds},
         inputs=inputs,
+        ranking={cloud.galaxy: cloud.ranker.record() for cloud in selection.clouds},
         c_calibration=None if selection.calibration is None else _calibration_record(selection.calibration),
         classifier=classifier_record(selection.settings.classifier),
     )

@@ -13,10 +13,10 @@ from cbminer.flags import FLAG_MEANINGS, Flag
 from cbminer.pipeline import CloudSelection, Selection
 from cbminer.report.classes import classifier_title
 from cbminer.report.products import cutflow_of_run
+from cbminer.report.ranking import candidate_lines, compare_choices, mixture_lines
 
 __all__ = ["summary_lines"]
 
-_SHOWN = 8
 _WIDTH = 80
 # Flags that say that a substitute was used or a number was missing, for the summary.
 _SUMMARISED = (
@@ -61,7 +61,11 @@ def summary_lines(selection: Selection) -> Iterator[str]:
         yield from (f"note: {note}" for note in cloud.notes)
     yield from (f"note: {note}" for note in selection.notes)
     yield ""
-    yield from _candidate_lines(selection.candidates)
+    for cloud in selection.clouds:
+        yield from mixture_lines(cloud.galaxy, cloud.ranker.record())
+    yield ""
+    yield from candidate_lines(selection.candidates)
+    yield from _choice_lines(selection.stars)
 
 
 def _cloud_lines(cloud: CloudSelection) -> Iterator[str]:
@@ -120,29 +124,15 @@ def _substitutes_line(stars: QTable) -> str:
     return "stars with  " + "; ".join(found) if found else "no star needed a substitute"
 
 
-def _candidate_lines(candidates: QTable) -> Iterator[str]:
-    yield f"{len(candidates)} candidate{'' if len(candidates) == 1 else 's'}"
-    if len(candidates) == 0:
-        return
-    yield f"{'rank':>4}  {'id':<20}{'P/d':>8}{'M_V':>7}{'(V-I)0':>8}{'depth1':>8}{'W':>8}{'contact':>8}  label"
-    shown = candidates[:_SHOWN]
-    columns = [
-        values(shown, name, unit)
-        for name, unit in (
-            ("period", "d"),
-            ("M_V", "mag"),
-            ("VI0", "mag"),
-            ("depth1", "mag"),
-            ("W", ""),
-            ("P_contact", ""),
-        )
-    ]
-    names, labels = label_column(shown, "id"), label_column(shown, "spectral_label")
-    for index in range(len(shown)):
-        period, magnitude, colour, depth, roundness, contact = (column[index] for column in columns)
+def _choice_lines(stars: QTable) -> Iterator[str]:
+    """Set the bona fide set beside the ranking."""
+    _, bona_fide, ranking = compare_choices(stars)
+    yield (
+        f"bona fide: {bona_fide['stars']} of them lie in the contour of the population, "
+        f"{bona_fide['expected_contact']:.1f} contact by their odds"
+    )
+    if bona_fide["stars"]:
         yield (
-            f"{index + 1:>4}  {names[index]:<20}{period:>8.4f}{magnitude:>7.2f}{colour:>8.2f}"
-            f"{depth:>8.3f}{roundness:>8.3f}{contact:>8.2f}  {labels[index]}"
+            f"the first {ranking['stars']} of the ranking hold {ranking['expected_contact']:.1f}; "
+            f"{ranking['also_bona_fide']} are in both"
         )
-    if len(candidates) > _SHOWN:
-        yield f"      and {len(candidates) - _SHOWN} more"

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from astropy.table import QTable
-from pydantic import Field
 
 from cbminer.columns import values
 from cbminer.flags import Flag
-from cbminer.quantities import Magnitudes, SettingsModel
+from cbminer.quantities import SettingsModel
 from cbminer.selection.conditions import Verdict
 from cbminer.selection.cuts import (
     Cut,
@@ -25,7 +24,7 @@ from cbminer.selection.cuts import (
     TypeCut,
 )
 
-__all__ = ["CATALOGUE_LEVEL", "SelectionSettings", "judge", "judge_catalogue", "ranks", "tabulate_cutflow"]
+__all__ = ["CATALOGUE_LEVEL", "SelectionSettings", "judge", "judge_catalogue", "tabulate_cutflow"]
 
 
 class SelectionSettings(SettingsModel):
@@ -39,9 +38,6 @@ class SelectionSettings(SettingsModel):
     equal_depths: EqualDepthsCut = EqualDepthsCut()
     smooth_shape: SmoothShapeCut = SmoothShapeCut()
     morphology: MorphologyCut = MorphologyCut()
-    degenerate_depth: Magnitudes = Field(
-        default=0.20, ge=0, description="with shallower minima contact and near contact look the same: flagged"
-    )
 
     @property
     def cuts(self) -> list[Cut]:
@@ -115,8 +111,8 @@ def judge(stars: QTable, settings: SelectionSettings) -> QTable:
     Returns
     -------
     `~astropy.table.QTable`
-        A copy with the columns selected, rank, rejected_by, failed, undecided, and with flags completed. Bit i of
-        failed and undecided stands for cut i, counted from 0.
+        A copy with the columns selected, rejected_by, failed, undecided, and with flags completed. Bit i of failed and
+        undecided stands for cut i, counted from 0.
     """
     result = stars.copy()
     n_stars = len(stars)
@@ -132,40 +128,13 @@ def judge(stars: QTable, settings: SelectionSettings) -> QTable:
     result["selected"] = selected
     result["rejected_by"] = rejected_by.astype(str)
     result["failed"], result["undecided"] = failed, undecided
-    result["flags"] = _completed_flags(stars, settings)
-    result["rank"] = ranks(result)
+    result["flags"] = _completed_flags(stars)
     return result
 
 
-def _completed_flags(stars: QTable, settings: SelectionSettings) -> npt.NDArray[np.int64]:
+def _completed_flags(stars: QTable) -> npt.NDArray[np.int64]:
     flags = np.asarray(stars["flags"], dtype=np.int64)
-    flags = flags | np.where(np.isnan(values(stars, "c")), int(Flag.C_UNKNOWN), 0)
-    with np.errstate(invalid="ignore"):
-        shallow = values(stars, "depth1", "mag") < settings.degenerate_depth
-    return flags | np.where(shallow, int(Flag.DEGENERATE_SHAPE), 0)
-
-
-def ranks(stars: QTable) -> npt.NDArray[np.int64]:
-    """Rank candidates: those deep enough to tell contact from near contact first, then by W, highest first.
-
-    Parameters
-    ----------
-    stars : `~astropy.table.QTable`
-        Judged stars, with the columns selected, flags, W and id.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        1 for the first candidate; 0 for a star that is not selected.
-    """
-    selected = np.flatnonzero(np.asarray(stars["selected"]))
-    shallow = (np.asarray(stars["flags"])[selected] & Flag.DEGENERATE_SHAPE) != 0
-    roundness = np.nan_to_num(values(stars, "W")[selected], nan=-np.inf)
-    names = np.asarray(stars["id"], dtype=str)[selected]
-    order = selected[np.lexsort((names, -roundness, shallow))]
-    rank = np.zeros(len(stars), dtype=np.int64)
-    rank[order] = np.arange(1, len(order) + 1)
-    return rank
+    return flags | np.where(np.isnan(values(stars, "c")), int(Flag.C_UNKNOWN), 0)
 
 
 def tabulate_cutflow(stars: QTable, settings: SelectionSettings) -> QTable:

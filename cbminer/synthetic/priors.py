@@ -55,6 +55,12 @@ class BinaryPriors(SettingsModel):
         lt=1,
         description="both R / R_L at least that large, and below 1, make a pair near contact; the usual limit",
     )
+    semi_detached_from: float = Field(
+        default=0.4,
+        gt=0,
+        lt=0.9,
+        description="least R / R_L of the star of a semi-detached pair that does not fill its lobe; assumed",
+    )
     one_law: float = Field(
         default=0.5,
         ge=0,
@@ -116,7 +122,7 @@ def draw_binaries(kind: BinaryKind, n: int, *, priors: BinaryPriors, rng: np.ran
     """Draw binaries of one kind.
 
     Contact binaries have a flat fill-out. Near contact both stars fill between 0.9 and 1 of their lobes. In a
-    semi-detached pair star 2, evolved and cooler, fills its lobe and star 1 less than 0.9. Of detached pairs one
+    semi-detached pair star 2, evolved and cooler, fills its lobe and star 1 from 0.4 to 0.9. Of detached pairs one
     star at least fills less than 0.9. Ellipsoidal variables are pairs near contact or detached, with 0.6 of the lobe
     filled at least, and seen so far from the side that nothing is eclipsed. Inclinations are isotropic, of
     ellipsoidal variables among those that are left.
@@ -175,7 +181,7 @@ def _semi_detached(
     return BinarySystems.detached(
         q,
         inclination,
-        lobe_filling_1=rng.uniform(0.4, priors.near_contact_from, len(q)),
+        lobe_filling_1=rng.uniform(priors.semi_detached_from, priors.near_contact_from, len(q)),
         lobe_filling_2=1.0,
         teff_1=teff,
         teff_2=teff * rng.uniform(0.45, 0.95, len(q)),

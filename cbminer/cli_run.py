@@ -1,0 +1,35 @@
+"""The run that a command is about."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cbminer.errors import SettingsError
+
+__all__ = ["RunOption", "only_run"]
+
+RunOption = Annotated[Path | None, typer.Option("--run", help="Output folder of the run. Default: the only one here.")]
+
+
+def only_run() -> Path:
+    """Find the only output folder of a run below this folder.
+
+    Returns
+    -------
+    `~pathlib.Path`
+        The folder.
+
+    Raises
+    ------
+    SettingsError
+        If there is none, or more than one.
+    """
+    from cbminer.provenance import PROVENANCE_FILE
+
+    runs = sorted(path.parent for path in Path().glob(f"*/{PROVENANCE_FILE}"))
+    if len(runs) == 1:
+        return runs[0]
+    found = f"found {', '.join(str(run) for run in runs)}" if runs else "found none here"
+    msg = f"name the output folder of a run with --run ({found})"
+    raise SettingsError(msg)

@@ -1,0 +1,303 @@
+"""How many stars of each kind a survey holds and where they lie, found together from the survey itself.
+
+The survey is a mixture: star j has the likelihood ``sum_k share_k place_k(x_j) curve_k(j)`` with the place x in log P,
+M_V and (V-I)_0. What its light curve says of each hypothesis, `curve_k`, is given. The shares and the densities are
+those that make the survey most probable (expectation maximisation; Dempster, Laird & Rubin 1977, JRSS B 39, 1; for
+shares alone, Saerens et al. 2002, Neural Computation 14, 21). The density of contact and of near-contact pairs is partly
+that of the theoretical population: how large a part, the survey decides too. The predicted numbers of both enter as a
+prior.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+from scipy.special import logsumexp
+
+from cbminer.columns import FloatArray
+from cbminer.quantities import SettingsModel
+from cbminer.ranking.hypotheses import HYPOTHESES, Hypothesis
+from cbminer.ranking.place import PlaceGrid, SurveyDensity
+
+__all__ = ["MixtureSettings", "PopulationPlaces", "StarEvidence", "SurveyMixture"]
+
+_CONTACT, _NEAR = HYPOTHESES.index("contact"), HYPOTHESES.index("near_contact")
+# Hypotheses of which theory has a density.
+_PREDICTED = (_CONTACT, _NEAR)
+# Share of every density that is that of all stars together: where a kind has no star, its density says little.
+_OF_ALL = 0.05
+# A density in all three axes below which no place is told from another: one star in a million a bin of the survey.
+_LEAST_SHARE = 1e-6
+_MOST_STEPS = 100
+_CONVERGED = 3e-4
+
+
+class MixtureSettings(SettingsModel):
+    """How the shares and places of the kinds of stars are found."""
+
+    learn_shares: bool = Field(
+        default=True,
+        description="whether the survey itself says how frequent each kind is; else the population's numbers give the "
+        "shares of contact and near contact, and the survey only those of the other kinds",
+    )
+    learn_places: bool = Field(
+        default=True,
+        description="whether contact and near-contact pairs may lie elsewhere than the population has them; else its "
+        "density alone holds for them",
+    )
+    population_stars: float = Field(
+        default=20.0,
+        ge=0,
+        description="stars that the predicted ratio of contact to near-contact numbers counts for, beside those of the "
+        "survey; assumed",
+    )
+
+
+@dataclass(frozen=True)
+class PopulationPlaces:
+    """What theory says of stars, for contact and near-contact pairs.
+
+    Attributes
+    ----------
+    density, in_period : mapping
+        Density at each star in (log P, M_V, VI0), convolved with its errors, and in log P alone; shape (n,), NaN where
+        unknown.
+    number : mapping
+        Pairs that are seen, by hypothesis.
+    """
+
+    density: Mapping[Hypothesis, FloatArray]
+    in_period: Mapping[Hypothesis, FloatArray]
+    number: Mapping[Hypothesis, float]
+
+
+@dataclass(frozen=True)
+class StarEvidence:
+    """All that is known of n stars.
+
+    Attributes
+    ----------
+    place : `~numpy.ndarray`
+        log P, M_V and (V-I)_0, shape (n, 3); NaN where unknown.
+    log_curve : `~numpy.ndarray`
+        Logarithm of the likelihood of the light curve, shape (n, hypotheses); NaN where there is none.
+    population : PopulationPlaces
+        What theory says.
+    """
+
+    place: FloatArray
+    log_curve: FloatArray
+    population: PopulationPlaces
+
+    @property
+    def has_place(self) -> npt.NDArray[np.bool_]:
+        """Stars of which period, magnitude and colour are known."""
+        return np.asarray(np.isfinite(self.place).all(axis=1))
+
+    @property
+    def has_period(self) -> npt.NDArray[np.bool_]:
+        """Stars of which the period is known."""
+        return np.asarray(np.isfinite(self.place[:, 0]))
+
+    @property
+    def has_curve(self) -> npt.NDArray[np.bool_]:
+        """Stars whose light curve says something."""
+        return np.asarray(np.isfinite(self.log_curve).all(axis=1))
+
+
+@dataclass(frozen=True)
+class SurveyMixture:
+    """Shares and places of the kinds of stars in one survey.
+
+    Attributes
+    ----------
+    grid : PlaceGrid or None
+        Bins of places; None for a survey of which no place is known.
+    share : `~numpy.ndarray`
+        Share of each hypothesis, shape (hypotheses,).
+    as_predicted : `~numpy.ndarray`
+        Part of each hypothesis that lies as the population has it, shape (hypotheses,).
+    densities : tuple of SurveyDensity
+        Densities of the rest by hypothesis, and last of all stars.
+    steps : int
+        Steps until nothing changed any more.
+    stars : int
+        Stars with light curves that they were found from.
+    """
+
+    grid: PlaceGrid | None
+    share: FloatArray
+    as_predicted: FloatArray
+    densities: tuple[SurveyDensity, ...]
+    steps: int
+    stars: int
+
+    @classmethod
+    def fit(
+        cls, stars: StarEvidence, *, settings: MixtureSettings, errors: FloatArray
+    ) -> tuple["SurveyMixture", FloatArray]:
+        """Find shares and places.
+
+        Parameters
+        ----------
+        stars : StarEvidence
+            All stars of the survey; those without a light curve do not count.
+        settings : MixtureSettings
+            What is learned.
+        errors : `~numpy.ndarray`
+            Typical errors of log P, M_V and (V-I)_0, shape (3,).
+
+        Returns
+        -------
+        mixture : SurveyMixture
+            Shares and places.
+        log_place : `~numpy.ndarray`
+            Logarithm of the density at each star under each hypothesis, the star itself left out; shape
+            (n, hypotheses).
+        """
+        return _Fit(stars, settings, errors).run()
+
+    def log_place(self, stars: StarEvidence, *, weight: FloatArray | None = None) -> FloatArray:
+        """Density at stars under each hypothesis.
+
+        Parameters
+        ----------
+        stars : StarEvidence
+            The stars.
+        weight : `~numpy.ndarray`, optional
+            Weights with which the stars are themselves part of the densities, shape (n, hypotheses + 1); none for stars
+            that are new.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Natural logarithms, shape (n, hypotheses): in log P, M_V and (V-I)_0 where all are known, in log P where it
+            alone is, and 0 where nothing is.
+        """
+        result = np.zeros((len(stars.place), len(HYPOTHESES)))
+        if self.grid is None:
+            return result
+        own = np.zeros((len(stars.place), len(HYPOTHESES) + 1)) if weight is None else weight
+        everywhere = stars.has_place
+        period_only = stars.has_period & ~everywhere
+        for chosen, dimensions in ((everywhere, 3), (period_only, 1)):
+            if chosen.any():
+                result[chosen] = self._log_density(stars, chosen, own[chosen], dimensions)
+        return result
+
+    def _log_density(
+        self, stars: StarEvidence, chosen: npt.NDArray[np.bool_], own: FloatArray, dimensions: int
+    ) -> FloatArray:
+        grid = self.grid
+        assert grid is not None  # noqa: S101 - asked of surveys with places only
+        bins = grid.bins(np.where(np.isfinite(stars.place[chosen]), stars.place[chosen], grid.origin))
+        found = [
+            density.at(bins, less=own[:, k]) if dimensions == 3 else density.at_period(bins[:, 0], less=own[:, k])
+            for k, density in enumerate(self.densities)
+        ]
+        of_all = found.pop()
+        least = _LEAST_SHARE / float(np.prod(grid.step[:dimensions]))
+        log_density = np.empty((len(bins), len(HYPOTHESES)))
+        for k, name in enumerate(HYPOTHESES):
+            rest = (1.0 - _OF_ALL) * found[k] + _OF_ALL * of_all
+            if k in _PREDICTED:
+                places = stars.population.density if dimensions == 3 else stars.population.in_period
+                predicted = np.nan_to_num(places[name][chosen])
+                rest = self.as_predicted[k] * predicted + (1.0 - self.as_predicted[k]) * rest
+            log_density[:, k] = np.log(rest + least)
+        return log_density
+
+    def log_joint(self, stars: StarEvidence, log_place: FloatArray) -> FloatArray:
+        """Joint probability of a star and each hypothesis.
+
+        Parameters
+        ----------
+        stars : StarEvidence
+            The stars.
+        log_place : `~numpy.ndarray`
+            Of `log_place`.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Natural logarithms, shape (n, hypotheses).
+        """
+        curve = np.where(stars.has_curve[:, None], stars.log_curve, 0.0)
+        result: FloatArray = np.log(np.maximum(self.share, 1e-12)) + log_place + curve
+        return result
+
+
+class _Fit:
+    """One expectation maximisation."""
+
+    def __init__(self, stars: StarEvidence, settings: MixtureSettings, errors: FloatArray) -> None:
+        self.stars, self.settings = stars, settings
+        self.counted = stars.has_curve
+        self.located = self.counted & stars.has_place
+        few = int(self.located.sum()) < 2 * len(HYPOTHESES)
+        self.grid = None if few else PlaceGrid.over(stars.place[self.located], errors)
+        self.bins = np.empty((0, 3)) if self.grid is None else self.grid.bins(stars.place[self.located])
+
+    def run(self) -> tuple[SurveyMixture, FloatArray]:
+        responsibility = np.zeros((len(self.stars.place), len(HYPOTHESES)))
+        responsibility[self.counted] = np.exp(self.stars.log_curve[self.counted])
+        from_theory = np.zeros_like(responsibility)
+        for k in _PREDICTED:
+            from_theory[:, k] = responsibility[:, k] * (0.5 if self.settings.learn_places else 1.0)
+        mixture, log_place = self._step(responsibility, from_theory, 0)
+        for number in range(1, _MOST_STEPS + 1):
+            joint = mixture.log_joint(self.stars, log_place)
+            responsibility = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)) * self.counted[:, None]
+            from_theory = self._from_theory(mixture, responsibility, log_place)
+            before, (mixture, log_place) = mixture, self._step(responsibility, from_theory, number)
+            change = (
+                np.abs(mixture.share - before.share).max() + np.abs(mixture.as_predicted - before.as_predicted).max()
+            )
+            if change < _CONVERGED:
+                break
+        return mixture, log_place
+
+    def _step(
+        self, responsibility: FloatArray, from_theory: FloatArray, number: int
+    ) -> tuple[SurveyMixture, FloatArray]:
+        """Shares and densities of given responsibilities, and the density at every star."""
+        stars = self.stars
+        share = self._shares(responsibility)
+        of_kind = responsibility[self.located].sum(axis=0)
+        predicted = from_theory[self.located].sum(axis=0) / np.maximum(of_kind, 1e-9)
+        if not self.settings.learn_places:
+            predicted[list(_PREDICTED)] = 1.0
+        own = np.zeros((len(stars.place), len(HYPOTHESES) + 1))
+        own[self.located, :-1] = (responsibility - from_theory)[self.located]
+        own[self.located, -1] = 1.0
+        densities: tuple[SurveyDensity, ...] = ()
+        if self.grid is not None:
+            densities = tuple(SurveyDensity.of(self.grid, self.bins, own[self.located, k]) for k in range(own.shape[1]))
+        mixture = SurveyMixture(self.grid, share, predicted, densities, number, int(self.counted.sum()))
+        return mixture, mixture.log_place(stars, weight=own)
+
+    def _shares(self, responsibility: FloatArray) -> FloatArray:
+        """Shares of the kinds, with those stars of contact and near contact that the prior counts for."""
+        counts = responsibility.sum(axis=0)
+        numbers = np.array([self.stars.population.number.get(HYPOTHESES[k], 0.0) for k in _PREDICTED])
+        if numbers.sum() > 0:
+            ratio = numbers / numbers.sum()
+            both = counts[list(_PREDICTED)].sum()
+            if self.settings.learn_shares:
+                extra = self.settings.population_stars
+                counts[list(_PREDICTED)] = both * (counts[list(_PREDICTED)] + extra * ratio) / max(both + extra, 1e-9)
+            else:
+                counts[list(_PREDICTED)] = both * ratio
+        total = counts.sum()
+        return counts / total if total > 0 else np.full(len(HYPOTHESES), 1.0 / len(HYPOTHESES))
+
+    def _from_theory(self, mixture: SurveyMixture, responsibility: FloatArray, log_place: FloatArray) -> FloatArray:
+        """Part of each responsibility that falls to the population's density."""
+        part = np.zeros_like(responsibility)
+        for k in _PREDICTED:
+            density = np.nan_to_num(self.stars.population.density[HYPOTHESES[k]])
+            share = mixture.as_predicted[k] * density / np.exp(log_place[:, k])
+            part[:, k] = responsibility[:, k] * np.where(self.located, np.clip(share, 0.0, 1.0), 0.0)
+        return part

@@ -1,0 +1,184 @@
+"""Where the stars of a survey lie in period, magnitude and colour, each counted by a weight: a smooth density."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
+
+from cbminer.columns import FloatArray
+
+__all__ = ["PlaceGrid", "SurveyDensity"]
+
+_BINS_A_SIGMA = 2.0
+# Sharing a star between bins and interpolating between them add a sixth of a squared bin each to the variance.
+_FILTER = float(np.sqrt(_BINS_A_SIGMA**2 - 1.0 / 3.0))
+_PADDING_SIGMAS = 4.0
+# However far outliers lie, the bins fit in memory: beyond this many bandwidths from the median a place is held there.
+_FARTHEST = 40.0
+_NORMAL = 1.0 / np.sqrt(2.0 * np.pi)
+# Half of the width between the 16th and the 84th percentile is the standard deviation of a normal distribution.
+_CENTRAL = (16.0, 84.0)
+
+
+@dataclass(frozen=True)
+class PlaceGrid:
+    """Bins over log P, M_V and (V-I)_0, and the smoothing in units of them.
+
+    Attributes
+    ----------
+    origin, step : `~numpy.ndarray`
+        Middle of the first bin and width of the bins along each axis, shape (3,).
+    shape : tuple of int
+        Number of bins.
+    """
+
+    origin: FloatArray
+    step: FloatArray
+    shape: tuple[int, int, int]
+
+    @classmethod
+    def over(cls, places: FloatArray, errors: FloatArray) -> Self:
+        """Lay bins over the stars of a survey.
+
+        Parameters
+        ----------
+        places : `~numpy.ndarray`
+            log P, M_V and (V-I)_0 of n stars, shape (n, 3), all known.
+        errors : `~numpy.ndarray`
+            Typical error along each axis, below which nothing need be resolved; shape (3,).
+
+        Returns
+        -------
+        PlaceGrid
+            Bins of half a bandwidth, which is that of Scott (1992) for three dimensions, from the central 68 % of the
+            stars.
+        """
+        low, high = np.percentile(places, _CENTRAL, axis=0)
+        bandwidth = np.maximum(0.5 * (high - low) * len(places) ** (-1.0 / 7.0), np.maximum(errors, 1e-3))
+        middle = np.median(places, axis=0)
+        held = np.clip(places, middle - _FARTHEST * bandwidth, middle + _FARTHEST * bandwidth)
+        step = bandwidth / _BINS_A_SIGMA
+        origin = held.min(axis=0) - _PADDING_SIGMAS * bandwidth
+        n_0, n_1, n_2 = (int(n) for n in np.ceil((held.max(axis=0) + _PADDING_SIGMAS * bandwidth - origin) / step) + 1)
+        return cls(origin, step, (n_0, n_1, n_2))
+
+    @property
+    def own(self) -> float:
+        """Density that a star of weight 1 has at its own place: the peak of the smoothing."""
+        return float(np.prod(_NORMAL / (_BINS_A_SIGMA * self.step)))
+
+    @property
+    def own_in_period(self) -> float:
+        """The same in log P alone."""
+        return float(_NORMAL / (_BINS_A_SIGMA * self.step[0]))
+
+    def bins(self, places: FloatArray) -> FloatArray:
+        """Places in units of bins, held within the grid.
+
+        Parameters
+        ----------
+        places : `~numpy.ndarray`
+            log P, M_V and (V-I)_0, shape (n, 3).
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            0 in the middle of the first bin, shape (n, 3).
+        """
+        inside: FloatArray = np.clip((places - self.origin) / self.step, 0.0, np.array(self.shape) - 1.0)
+        return inside
+
+
+@dataclass(frozen=True)
+class SurveyDensity:
+    """Density of weighted stars.
+
+    Attributes
+    ----------
+    grid : PlaceGrid
+        The bins.
+    total : float
+        Sum of the weights.
+    in_all, in_period : `~numpy.ndarray`
+        Density times the total in all three axes, shape of the grid, and in log P alone.
+    """
+
+    grid: PlaceGrid
+    total: float
+    in_all: FloatArray
+    in_period: FloatArray
+
+    @classmethod
+    def of(cls, grid: PlaceGrid, bins: FloatArray, weight: FloatArray) -> Self:
+        """Smooth the stars.
+
+        Parameters
+        ----------
+        grid : PlaceGrid
+            The bins.
+        bins : `~numpy.ndarray`
+            Places of the stars in units of bins, shape (n, 3).
+        weight : `~numpy.ndarray`
+            Their weights, shape (n,).
+
+        Returns
+        -------
+        SurveyDensity
+            The density.
+        """
+        content = _shared_out(bins, weight, grid.shape)
+        smooth = gaussian_filter(content, _FILTER, mode="constant", truncate=_PADDING_SIGMAS)
+        along = gaussian_filter1d(content.sum(axis=(1, 2)), _FILTER, mode="constant", truncate=_PADDING_SIGMAS)
+        return cls(grid, float(weight.sum()), smooth / float(np.prod(grid.step)), along / float(grid.step[0]))
+
+    def at(self, bins: FloatArray, *, less: FloatArray | float = 0.0) -> FloatArray:
+        """Density at stars.
+
+        Parameters
+        ----------
+        bins : `~numpy.ndarray`
+            Places in units of bins, shape (n, 3).
+        less : `~numpy.ndarray` or float, optional
+            Weight with which each star is itself among those that were smoothed, and which does not count for it.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Density, shape (n,).
+        """
+        found = map_coordinates(self.in_all, bins.T, order=1, mode="nearest") - less * self.grid.own
+        result: FloatArray = np.maximum(found, 0.0) / np.maximum(self.total - less, 1e-9)
+        return result
+
+    def at_period(self, bins: FloatArray, *, less: FloatArray | float = 0.0) -> FloatArray:
+        """Density in log P alone.
+
+        Parameters
+        ----------
+        bins : `~numpy.ndarray`
+            Places along log P in units of bins, shape (n,).
+        less : `~numpy.ndarray` or float, optional
+            As in `at`.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Density, shape (n,).
+        """
+        found = np.interp(bins, np.arange(len(self.in_period)), self.in_period) - less * self.grid.own_in_period
+        result: FloatArray = np.maximum(found, 0.0) / np.maximum(self.total - less, 1e-9)
+        return result
+
+
+def _shared_out(bins: FloatArray, weight: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
+    """Share the weight of every star between the eight bins around it, in proportion to how near they are."""
+    content = np.zeros(shape)
+    lower = np.minimum(bins.astype(np.int64), np.array(shape) - 2)
+    beyond = bins - lower
+    for corner in np.ndindex(2, 2, 2):
+        share = np.prod(np.where(np.array(corner) == 1, beyond, 1.0 - beyond), axis=1)
+        flat: npt.NDArray[np.int64] = np.ravel_multi_index(tuple((lower + np.array(corner)).T), shape)
+        content += np.bincount(flat, weights=weight * share, minlength=content.size).reshape(shape)
+    return content
