@@ -4,8 +4,8 @@ Usage: python benchmarks/ranking.py [--seeds 3] [--jobs 2] [--save] [--figure]
        python benchmarks/ranking.py --check
 
 Each seed makes a mock survey of both Clouds at its default size (2,600 stars), which neither the network nor the
-weights of the light-curve evidence were trained on, and ranks it as `cbminer select` does. Printed are the reliability of
-P(contact) in ten bins with binomial errors, the expected calibration error, areas under the curve of contact against
+weights of the light-curve evidence were trained on, and ranks it as `cbminer select` does. Printed are the reliability
+of P(contact) in ten bins with binomial errors, the expected calibration error, areas under the curve of contact against
 everything and, by inclination, against near contact, how often light curves are degenerate, and precision and recall of
 the bona fide set beside those of as many stars from the top of the ranking.
 
@@ -38,6 +38,7 @@ RESULTS = Path(__file__).parent / "results"
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "ranking.png"
 INCLINATIONS = (0.0, 40.0, 50.0, 60.0, 70.0, 90.0)
 MOST_ERROR, LEAST_AREA = 0.05, 0.97
+BLUE, VERMILION, ORANGE = "#0072B2", "#D55E00", "#E69F00"
 KINDS = (
     "contact",
     "near_contact",

@@ -119,7 +119,8 @@ class Ranker:
     def _with_columns(self, stars: QTable, evidence: StarEvidence, log_place: FloatArray) -> QTable:
         joint = self.mixture.log_joint(evidence, log_place)
         posterior = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-        something = evidence.has_curve | evidence.has_period
+        # Without any light curve nobody knows what the survey is made of.
+        something = (evidence.has_curve | evidence.has_period) & (self.mixture.stars > 0)
         posterior[~something] = np.nan
         result = stars.copy()
         for k, name in enumerate(HYPOTHESES):

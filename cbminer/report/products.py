@@ -30,6 +30,7 @@ from cbminer.report.figures import (
     save_figure,
 )
 from cbminer.report.ranking import compare_choices
+from cbminer.report.ranking_figure import ranking_figure
 from cbminer.report.shape_figure import phase_offset
 from cbminer.selection.plc_table import main_sequence_sample
 from cbminer.settings import settings_to_toml
@@ -160,6 +161,13 @@ def _write_figures(folder: Path, selection: Selection) -> None:
         judged = stars[label_column(stars, "galaxy") == cloud.galaxy]
         band = _band(cloud, selection)
         save_figure(period_luminosity_diagram(judged, band), folder / f"period_luminosity_{cloud.galaxy}")
+        odds = ranking_figure(
+            judged,
+            cloud.ranker.population.counted["contact"],
+            galaxy=cloud.galaxy,
+            contour=selection.settings.ranking.contour,
+        )
+        save_figure(odds, folder / f"odds_{cloud.galaxy}")
         save_figure(cutflow_diagram(cloud.cutflow, survey=selection.survey), folder / f"cutflow_{cloud.galaxy}")
     for page, atlas in enumerate(atlas_pages(_folded_curves(selection), survey=selection.survey), start=1):
         save_figure(atlas, folder / f"atlas_{page:02d}", formats=("png",))

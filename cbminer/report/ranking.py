@@ -141,6 +141,9 @@ def mixture_lines(galaxy: str, record: Mapping[str, Any]) -> Iterator[str]:
     str
         Lines of text.
     """
+    if record["stars"] == 0:
+        yield f"{galaxy}  no light curves, and so no odds"
+        return
     shares = ", ".join(f"{100 * record['share'][name]:.1f} % {name.replace('_', ' ')}" for name in HYPOTHESES)
     yield from wrap(f"{galaxy}  {record['stars']:,} light curves are {shares}", _WIDTH, subsequent_indent="    ")
     expected, predicted = record["share"]["contact"] * record["stars"], record["predicted_numbers"]["contact"]
