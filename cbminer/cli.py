@@ -14,11 +14,15 @@ import typer
 
 from cbminer.cli_cache import CacheOption, cache_app, cache_folder
 from cbminer.cli_classifier import model_app, train
+from cbminer.cli_complete import complete
+from cbminer.cli_fit import fit
 from cbminer.cli_grid import grid_app
 from cbminer.cli_morph import morph
 from cbminer.cli_population import population
 from cbminer.cli_rank import rank
+from cbminer.cli_report import report
 from cbminer.cli_run import RunOption, only_run
+from cbminer.cli_sensitivity import sensitivity
 from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
 from cbminer.pipeline import Galaxy
@@ -47,6 +51,10 @@ app.command("morph")(morph)
 app.command("train")(train)
 app.command("population")(population)
 app.command("rank")(rank)
+app.command("fit")(fit)
+app.command("complete")(complete)
+app.command("sensitivity")(sensitivity)
+app.command("report")(report)
 
 
 class GalaxyChoice(StrEnum):

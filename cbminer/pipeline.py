@@ -13,8 +13,9 @@ from astropy.table import QTable, vstack
 from cbminer.catalogue.schema import conform
 from cbminer.classifier.prediction import classifier_model
 from cbminer.columns import label_column, values
-from cbminer.errors import InputFormatError, OutputError
+from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
+from cbminer.judged import read_judged
 from cbminer.measurement import (
     FittedChunk,
     MeasuredStars,
@@ -57,7 +58,6 @@ __all__ = [
     "open_survey",
     "open_vizier",
     "rank_stars",
-    "read_judged",
     "run_contexts",
     "run_selection",
 ]
@@ -605,7 +605,7 @@ def run_contexts(
     """
     provenance = read_provenance(run)
     chosen = settings or settings_from_mapping(provenance.settings)
-    judged = read_judged(run)
+    judged = conform(read_judged(run))
     archive = open_archive(provenance.archive, cache=cache, fetching=chosen.fetch, offline=chosen.survey.offline)
     dust = read_reddening_map(chosen.reddening) if chosen.reddening.map else None
     calibration = _recorded_calibration(provenance.c_calibration)
@@ -684,29 +684,3 @@ def rank_stars(stars: QTable, settings: Settings) -> tuple[QTable, dict[Galaxy, 
             rankers[galaxy], ranked = _fit_ranker(stars[names == galaxy], _population(galaxy, settings), settings)
             parts.append(conform(ranked))
     return _ranked(vstack(parts, metadata_conflicts="silent"), settings), rankers
-
-
-def read_judged(run: Path) -> QTable:
-    """Read the judged stars of a run.
-
-    Parameters
-    ----------
-    run : `~pathlib.Path`
-        Output folder of the run.
-
-    Returns
-    -------
-    `~astropy.table.QTable`
-        Every star in the schema.
-
-    Raises
-    ------
-    OutputError
-        If the table cannot be read.
-    """
-    path = run / "judged.fits"
-    try:
-        return conform(QTable.read(path, format="fits"))
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read: run the selection again with --overwrite"
-        raise OutputError(msg) from error

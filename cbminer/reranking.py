@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
+from cbminer.catalogue.schema import conform
 from cbminer.catalogue.writers import plain_table
 from cbminer.columns import label_column
 from cbminer.errors import OutputError
-from cbminer.pipeline import rank_stars, read_judged
+from cbminer.judged import read_judged
+from cbminer.pipeline import rank_stars
 from cbminer.provenance import read_provenance
 from cbminer.report.ranking import candidate_lines, compare_choices, mixture_lines
 from cbminer.settings import Settings, settings_from_mapping
@@ -83,7 +85,7 @@ def rank_run(run: Path, *, given: Settings | None = None) -> RankedRun:
     settings = settings_from_mapping(provenance.settings)
     if given is not None:
         settings = settings.model_copy(update={"ranking": given.ranking, "population": given.population})
-    stars, rankers = rank_stars(read_judged(run), settings)
+    stars, rankers = rank_stars(conform(read_judged(run)), settings)
     record: dict[str, Any] = {str(galaxy): ranker.record() for galaxy, ranker in rankers.items()}
     return RankedRun(stars, record, provenance.survey)
 

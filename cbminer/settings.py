@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from cbminer.classifier.prediction import ClassifierSettings
 from cbminer.classifier.recipe import NetworkSettings, TrainingSettings
+from cbminer.completeness.sensitivity_settings import SensitivitySettings
 from cbminer.completeness.settings import InjectionSettings
 from cbminer.errors import SettingsError
 from cbminer.lightcurves.adoption import AdoptionSettings
@@ -26,7 +27,9 @@ from cbminer.photometry.distance import DistanceSettings
 from cbminer.photometry.magnitudes import ExtinctionSettings
 from cbminer.photometry.reddening import MeanReddening, ReddeningSettings
 from cbminer.quantities import Magnitudes, SettingsModel
+from cbminer.ranking.fit_settings import FitSettings
 from cbminer.ranking.settings import RankingSettings
+from cbminer.report.against_settings import AgainstSettings
 from cbminer.selection.cutflow import SelectionSettings
 from cbminer.survey.archive import OGLE_URL
 from cbminer.survey.download import FetchSettings
@@ -123,7 +126,10 @@ class Settings(SettingsModel):
     sampling: SamplingSettings = SamplingSettings()
     population: PopulationSettings = PopulationSettings()
     ranking: RankingSettings = RankingSettings()
+    fit: FitSettings = FitSettings()
     completeness: InjectionSettings = InjectionSettings()
+    sensitivity: SensitivitySettings = SensitivitySettings()
+    against: AgainstSettings = AgainstSettings()
     report: ReportSettings = ReportSettings()
 
     @property

@@ -14,10 +14,11 @@ from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
 from cbminer.measurement import StarTask, fit_curves, summarise
 from cbminer.pipeline import judge_new_stars, open_survey, rank_stars, run_contexts, run_selection
-from cbminer.ranking.evidence import curve_log_likelihood, population_densities
+from cbminer.ranking.evidence import curve_evidence, population_densities
 from cbminer.ranking.hypotheses import HYPOTHESES
 from cbminer.ranking.odds import contact_ranks, is_degenerate
 from cbminer.ranking.reliability import reliability
+from cbminer.ranking.shape_library import shape_library
 from cbminer.report.products import write_products
 from cbminer.report.ranking import compare_choices
 from cbminer.report.summary import summary_lines
@@ -60,7 +61,11 @@ def test_probabilities_hold_and_sort(run):
     assert area_under_curve(probability[contact], probability[~contact]) > area_under_curve(
         alone[contact], alone[~contact]
     )
-    # The survey itself says how many there are.
+    # The survey itself says how many there are, and that none has a fill-out above 0.7.
+    ranker = selection.clouds[0].ranker
+    within = dict(zip(shape_library().kinds, ranker.mixture.within, strict=True))
+    assert within["fill-out above 2/3"] < 0.15
+    assert ranker.record()["within"].keys() == within.keys()
     assert selection.clouds[0].ranker.mixture.share[0] == pytest.approx(contact.mean(), abs=0.035)
 
 
@@ -193,6 +198,8 @@ def test_the_summary_and_the_explanation_say_why(run, capsys):
     lines = list(summary_lines(selection))
     assert any(line.strip().startswith("ln odds") for line in lines)
     assert any(line.startswith("bona fide:") for line in lines)
+    assert (folder / "run" / "figures" / "odds_LMC.png").stat().st_size > 10_000
+    assert Table.read(folder / "run" / "choices.ecsv", format="ascii.ecsv")["stars"][0] == len(selection.candidates)
     star = str(selection.candidates["id"][0])
     assert main(["explain", star, "--run", str(folder / "run")]) == 0
     told = capsys.readouterr().out
@@ -234,7 +241,7 @@ def observed(systems, *, I_mag, seed, third_light=0.0):
             for name, data in shapes.items()
         }
     )
-    log_curve = curve_log_likelihood(table, curve="both", prior=settings.classifier.prior)
+    log_curve = curve_evidence(table, curve="both", prior=settings.classifier.prior).by_hypothesis()
     ranking = settings.ranking
     return is_degenerate(
         log_curve, values(table, "depth1"), factor=ranking.degenerate_factor, depth=ranking.degenerate_depth

@@ -7,7 +7,13 @@ from scipy.stats import norm
 from cbminer.classifier.classes import CLASSES
 from cbminer.errors import InputFormatError
 from cbminer.ranking.hypotheses import HYPOTHESES, NETWORK_CLASS, hypotheses_of
-from cbminer.ranking.light_curves import LightCurveEvidence, LightCurveWeights, light_curve_evidence, log_network
+from cbminer.ranking.light_curves import (
+    CurveEvidence,
+    LightCurveEvidence,
+    LightCurveWeights,
+    light_curve_evidence,
+    log_network,
+)
 from cbminer.ranking.mixture import MixtureSettings, PopulationPlaces, StarEvidence, SurveyMixture
 from cbminer.ranking.odds import is_degenerate
 from cbminer.ranking.place import PlaceGrid, SurveyDensity
@@ -29,7 +35,7 @@ def test_every_class_of_the_network_is_a_hypothesis():
 class TestShapes:
     def library(self):
         shapes = [[0.4, 0.01, 0.02, 0.75], [0.4, 0.01, -0.01, 0.7], [0.9, 0.0, 0.03, 0.76]]
-        return ShapeLibrary.of(shapes, [CONTACT, NEAR, CONTACT])
+        return ShapeLibrary.of(shapes, [CONTACT, NEAR, CONTACT], ["one", "near", "one"])
 
     def test_the_density_is_that_of_normal_curves(self):
         error = np.array([[0.01, 0.01, 0.002, 0.02]])
@@ -39,8 +45,8 @@ class TestShapes:
         one = np.prod(norm.pdf(star[0], [0.4, 0.01, 0.02, 0.75], spread))
         found = np.exp(self.library().log_likelihood(star, error))[0]
         # Two contact curves, of which the other is far away; and one star in a hundred may be anything.
-        assert found[CONTACT] == pytest.approx(0.5 * one + 0.01 / 0.06, rel=1e-3)
-        assert found[DETACHED] == pytest.approx(0.01 / 0.06)
+        assert found[0] == pytest.approx(0.5 * one + 0.01 / 0.06, rel=1e-3)
+        assert found[1] == pytest.approx(0.01 / 0.06)
 
     def test_a_star_like_nothing_has_no_preference(self):
         found = self.library().log_likelihood([[0.3, 0.25, -0.05, 0.3]], [[0.01] * 4])
@@ -54,13 +60,23 @@ class TestShapes:
         assert np.isfinite(found[1]).all()
 
     def test_rows_without_a_shape_are_left_out(self):
-        assert len(ShapeLibrary.of([[np.nan] * 4, [0.1, 0.0, 0.0, 0.9]], [0, 5])) == 1
+        assert len(ShapeLibrary.of([[np.nan] * 4, [0.1, 0.0, 0.0, 0.9]], [0, 5], ["a", "b"])) == 1
+
+    def test_hypotheses_are_divided_into_kinds(self):
+        shapes = np.column_stack([np.linspace(0.1, 0.8, 8), np.zeros((8, 3))])
+        library = ShapeLibrary.of(shapes, [0, 0, 0, 0, 5, 5, 1, 1], ["a", "b", "b", "b", "a", "c", "x", "x"])
+        assert library.kinds == ("a", "b", "x", "a", "c")
+        assert library.hypothesis.tolist() == [0, 0, 1, 5, 5]
+        assert library.within == pytest.approx([0.25, 0.75, 1.0, 0.5, 0.5])
+        assert np.diff(library.offsets).tolist() == [1, 3, 2, 1, 1]
 
     def test_it_is_read_back(self, tmp_path):
         self.library().save(tmp_path / "shapes.npz")
         again = ShapeLibrary.load(tmp_path / "shapes.npz")
         np.testing.assert_allclose(again.shapes, self.library().shapes, rtol=1e-6)
-        assert again.offsets.tolist() == [0, 2, 3, 3, 3, 3, 3]
+        assert again.offsets.tolist() == [0, 2, 3]
+        assert again.kinds == ("one", "near")
+        assert again.hypothesis.tolist() == [CONTACT, NEAR]
 
     def test_a_damaged_file_is_named(self, tmp_path):
         (tmp_path / "shapes.npz").write_bytes(b"no numbers")
@@ -70,7 +86,10 @@ class TestShapes:
     def test_the_shipped_one_knows_deep_round_minima_as_contact(self):
         # PHOEBE's q = 1: fill-out 0.5 at 80 degrees, R / R_L = 0.95 at 80 degrees (SCIENCE 8.4).
         stars = [[0.722, 0.0, 0.036, 0.77], [0.589, 0.0, -0.013, 0.70]]
-        found = shape_library().log_likelihood(stars, np.full((2, 4), [0.005, 0.003, 0.001, 0.01]))
+        library = shape_library()
+        assert set(library.hypothesis) == set(range(len(HYPOTHESES)))
+        found = library.log_likelihood(stars, np.full((2, 4), [0.005, 0.003, 0.001, 0.01]))
+        found = CurveEvidence(found, library.hypothesis, library.within).by_hypothesis()
         assert found[0].argmax() == CONTACT
         assert found[0, CONTACT] - found[0, NEAR] > 3
         assert found[1, NEAR] - found[1, CONTACT] > 3
@@ -115,12 +134,48 @@ class TestLightCurves:
             [[0.9, 0.05, 0.02, 0.02, 0.01], [np.nan] * 5, [0.9, 0.05, 0.02, 0.02, 0.01], [np.nan] * 5]
         )
         log_shape = np.array([[0.0] * 6, [3.0, 0, 0, 0, 0, 0], [np.nan] * 6, [np.nan] * 6])
-        found = light_curve_evidence().log_likelihood(probability, log_shape)
+        evidence = light_curve_evidence().weigh(probability, log_shape, hypothesis=np.arange(6), within=np.ones(6))
+        assert evidence.known.tolist() == [True, True, True, False]
+        found = evidence.by_hypothesis()
         np.testing.assert_allclose(np.exp(found[:3]).sum(axis=1), 1.0)
         assert (found[:3].argmax(axis=1) == CONTACT).all()
         assert np.isnan(found[3]).all()
         # The network does not tell semi-detached pairs from those near contact: its word is the same on both.
         assert log_network(probability[:1])[0, NEAR] == log_network(probability[:1])[0, SEMI]
+
+
+class TestKinds:
+    def evidence(self):
+        # Two kinds of contact and one of everything else; the second star is of the second kind.
+        log_kind = np.log([[0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1], [0.01, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1]])
+        return CurveEvidence(log_kind, np.array([0, 0, 1, 2, 3, 4, 5]), np.array([0.5, 0.5, 1, 1, 1, 1, 1]))
+
+    def test_a_hypothesis_is_the_mean_of_its_kinds(self):
+        found = np.exp(self.evidence().by_hypothesis())
+        assert found[0, CONTACT] / found[0, NEAR] == pytest.approx(2.0)
+        assert found[1, CONTACT] / found[1, NEAR] == pytest.approx(0.455 / 0.1)
+        only_second = np.array([1e-9, 1.0, 1, 1, 1, 1, 1])
+        again = np.exp(self.evidence().by_hypothesis(only_second))
+        assert again[1, CONTACT] / again[1, NEAR] == pytest.approx(9.0)
+
+    def test_what_falls_to_a_hypothesis_is_divided(self):
+        evidence = self.evidence()
+        parts = evidence.of_kinds(np.tile([0.6, 0.4, 0, 0, 0, 0], (2, 1)), evidence.within)
+        np.testing.assert_allclose(parts.sum(axis=1), 1.0)
+        assert parts[0, :2] == pytest.approx([0.3, 0.3])
+        assert parts[1, 1] / parts[1, 0] == pytest.approx(90.0)
+
+    def test_a_survey_says_how_much_of_each_kind_it_holds(self):
+        """A hundred stars that look like the second kind of contact, and none like the first."""
+        row = np.log([1e-4, 1.0, 1e-4, 1e-4, 1e-4, 1e-4, 1e-4])
+        curve = CurveEvidence(np.tile(row, (100, 1)), self.evidence().hypothesis, self.evidence().within)
+        nothing = np.zeros(100)
+        places = dict.fromkeys(("contact", "near_contact"), nothing)
+        stars = StarEvidence(np.full((100, 3), np.nan), curve, PopulationPlaces(places, places, {}))
+        mixture, _ = SurveyMixture.fit(stars, settings=MixtureSettings(), errors=np.zeros(3))
+        assert mixture.within[0] == pytest.approx(2.5 / 105, rel=0.05)
+        assert mixture.within[:2].sum() == pytest.approx(1.0)
+        assert mixture.share[CONTACT] > 0.99
 
 
 class TestPlaces:
@@ -174,7 +229,7 @@ def evidence_of(places, log_curve, density, number):
     names = ("contact", "near_contact")
     return StarEvidence(
         places,
-        log_curve,
+        CurveEvidence(log_curve, np.arange(6), np.ones(6)),
         PopulationPlaces(
             dict(zip(names, density, strict=True)),
             dict.fromkeys(names, np.zeros(len(places))),
@@ -217,7 +272,7 @@ class TestMixture:
     def test_a_population_elsewhere_is_not_believed(self):
         truth, evidence = self.survey()
         wrong = norm.pdf(evidence.place[:, 1], 5.0, 0.3)
-        evidence = evidence_of(evidence.place, evidence.log_curve, (wrong, wrong), (100.0, 100.0))
+        evidence = evidence_of(evidence.place, evidence.curve.log_kind, (wrong, wrong), (100.0, 100.0))
         mixture, log_place = self.fit(evidence)
         assert mixture.as_predicted[CONTACT] < 0.05
         found = mixture.log_joint(evidence, log_place).argmax(axis=1)
@@ -240,7 +295,7 @@ class TestMixture:
 
     def test_stars_of_which_less_is_known(self):
         _, evidence = self.survey(600)
-        places, curve = evidence.place.copy(), evidence.log_curve.copy()
+        places, curve = evidence.place.copy(), evidence.curve.log_kind.copy()
         places[0, 1:] = np.nan
         places[1] = np.nan
         curve[2] = np.nan
@@ -256,7 +311,7 @@ class TestMixture:
     def test_a_survey_without_places_has_shares_all_the_same(self):
         _, evidence = self.survey(2000, informative=5.0)
         nowhere = np.full_like(evidence.place, np.nan)
-        evidence = evidence_of(nowhere, evidence.log_curve, (nowhere[:, 0], nowhere[:, 0]), (1.0, 1.0))
+        evidence = evidence_of(nowhere, evidence.curve.log_kind, (nowhere[:, 0], nowhere[:, 0]), (1.0, 1.0))
         mixture, log_place = self.fit(evidence)
         np.testing.assert_allclose(mixture.share, self.SHARES, atol=0.04)
         assert not log_place.any()

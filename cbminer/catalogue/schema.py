@@ -226,9 +226,7 @@ COLUMNS: tuple[ColumnSpec, ...] = (
         "Part of the theoretical contact population that lies at a higher density than the star; 0 at its peak",
     ),
     _float("hull_distance", 3, "", "stat.value", "Distance from the nearest contact model, 0 within reach of one"),
-    ColumnSpec(
-        "bona_fide", "boolean", "Whether a candidate lies in the contour of the contact models", "meta.code"
-    ),
+    ColumnSpec("bona_fide", "boolean", "Whether a candidate lies in the contour of the contact models", "meta.code"),
     _integer(
         "contact_rank",
         "Place by post_contact among stars of the right colour, magnitude and period, 1 first; 0 for others",

@@ -13,7 +13,7 @@ from cbminer.classifier.classes import CLASSES
 from cbminer.classifier.prediction import ClassPrior
 from cbminer.columns import FloatArray, values
 from cbminer.ranking.hypotheses import Hypothesis
-from cbminer.ranking.light_curves import light_curve_evidence
+from cbminer.ranking.light_curves import CurveEvidence, light_curve_evidence
 from cbminer.ranking.mixture import PopulationPlaces, StarEvidence
 from cbminer.ranking.shape_library import SHAPE_COLUMNS, shape_library
 from cbminer.resources import grid_path
@@ -23,7 +23,7 @@ from cbminer.theory.phases import Phase
 from cbminer.theory.population import Cloud, make_population
 from cbminer.theory.population_settings import PopulationSettings
 
-__all__ = ["PopulationDensities", "curve_log_likelihood", "gather_evidence", "place_errors", "population_densities"]
+__all__ = ["PopulationDensities", "curve_evidence", "gather_evidence", "place_errors", "population_densities"]
 
 _UNITS = {"depth1": "mag", "depth_difference": "mag", "W": "", "c_measured": ""}
 _PHASES: dict[Hypothesis, Phase] = {"contact": Phase.CONTACT, "near_contact": Phase.NEAR_CONTACT}
@@ -148,11 +148,11 @@ def gather_evidence(
     StarEvidence
         The evidence, in the order of the stars.
     """
-    return StarEvidence(_place(stars), curve_log_likelihood(stars, curve=curve, prior=prior), population.places(stars))
+    return StarEvidence(_place(stars), curve_evidence(stars, curve=curve, prior=prior), population.places(stars))
 
 
-def curve_log_likelihood(stars: QTable, *, curve: Literal["both", "network", "shape"], prior: ClassPrior) -> FloatArray:
-    """Likelihood of the light curves under each hypothesis.
+def curve_evidence(stars: QTable, *, curve: Literal["both", "network", "shape"], prior: ClassPrior) -> CurveEvidence:
+    """Weigh what the light curves say.
 
     Parameters
     ----------
@@ -165,8 +165,8 @@ def curve_log_likelihood(stars: QTable, *, curve: Literal["both", "network", "sh
 
     Returns
     -------
-    `~numpy.ndarray`
-        Natural logarithms up to a number a star, shape (n, hypotheses); NaN for a star without a light curve.
+    CurveEvidence
+        Likelihoods for every kind of star.
     """
     probability = np.column_stack([values(stars, f"P_{name}") for name in CLASSES])
     even = with_prior(probability, 1.0 / prior.weights())
@@ -175,7 +175,8 @@ def curve_log_likelihood(stars: QTable, *, curve: Literal["both", "network", "sh
         log_shape = np.full_like(log_shape, np.nan)
     if curve == "shape":
         even = np.full_like(even, np.nan)
-    return light_curve_evidence().log_likelihood(even, log_shape)
+    library = shape_library()
+    return light_curve_evidence().weigh(even, log_shape, hypothesis=library.hypothesis, within=library.within)
 
 
 def place_errors(stars: QTable) -> FloatArray:

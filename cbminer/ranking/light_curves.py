@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax, logsumexp, softmax
 
 from cbminer.classifier.classes import CLASSES
 from cbminer.columns import FloatArray
@@ -21,12 +21,77 @@ from cbminer.errors import InputFormatError
 from cbminer.ranking.hypotheses import HYPOTHESES, NETWORK_CLASS
 from cbminer.resources import grid_path
 
-__all__ = ["LightCurveEvidence", "LightCurveWeights", "light_curve_evidence", "log_network"]
+__all__ = ["CurveEvidence", "LightCurveEvidence", "LightCurveWeights", "light_curve_evidence", "log_network"]
 
 _FILE = "ranking/light_curves.json"
 # A network that is surer than this of what a star is not has not seen enough stars to be so.
 _LEAST_PROBABILITY = 1e-4
 _CLASS_OF = [CLASSES.index(NETWORK_CLASS[name]) for name in HYPOTHESES]
+
+
+@dataclass(frozen=True)
+class CurveEvidence:
+    """What the light curves of n stars say of every kind of star.
+
+    Attributes
+    ----------
+    log_kind : `~numpy.ndarray`
+        Natural logarithms of likelihoods up to a number a star, shape (n, kinds); NaN for a star without a light curve.
+    hypothesis : `~numpy.ndarray`
+        Place in `HYPOTHESES` of each kind, shape (kinds,).
+    within : `~numpy.ndarray`
+        Share of each kind in its hypothesis beforehand, shape (kinds,).
+    """
+
+    log_kind: FloatArray
+    hypothesis: npt.NDArray[np.int64]
+    within: FloatArray
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Stars whose light curve says something, shape (n,)."""
+        return np.asarray(np.isfinite(self.log_kind).all(axis=1))
+
+    def by_hypothesis(self, within: FloatArray | None = None) -> FloatArray:
+        """Likelihoods under the hypotheses.
+
+        Parameters
+        ----------
+        within : `~numpy.ndarray`, optional
+            Share of each kind in its hypothesis, shape (kinds,); that beforehand by default.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Natural logarithms up to a number a star, so that their exponentials add up to 1; shape (n, hypotheses).
+        """
+        weighted = self.log_kind + np.log(self.within if within is None else within)
+        columns = [logsumexp(weighted[:, self.hypothesis == k], axis=1) for k in range(len(HYPOTHESES))]
+        result: FloatArray = log_softmax(np.column_stack(columns), axis=1)
+        return result
+
+    def of_kinds(self, of_hypothesis: FloatArray, within: FloatArray) -> FloatArray:
+        """Divide what falls to each hypothesis between its kinds.
+
+        Parameters
+        ----------
+        of_hypothesis : `~numpy.ndarray`
+            What falls to the hypotheses, shape (n, hypotheses).
+        within : `~numpy.ndarray`
+            Share of each kind in its hypothesis, shape (kinds,).
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            What falls to the kinds, in proportion to share and likelihood, shape (n, kinds).
+        """
+        weighted = self.log_kind + np.log(within)
+        parts = np.zeros_like(weighted)
+        for k in range(len(HYPOTHESES)):
+            mine = self.hypothesis == k
+            parts[:, mine] = softmax(weighted[:, mine], axis=1)
+        result: FloatArray = parts * of_hypothesis[:, self.hypothesis]
+        return result
 
 
 @dataclass(frozen=True)
@@ -78,20 +143,22 @@ class LightCurveWeights:
         network, shape = (float(found.x[k]) if part.any() else 0.0 for k, part in enumerate((log_network, log_shape)))
         return cls(network, shape, found.x[2:] - found.x[2:].mean())
 
-    def combine(self, log_network: FloatArray, log_shape: FloatArray) -> FloatArray:
+    def combine(self, log_network: FloatArray, log_shape: FloatArray, hypothesis: npt.NDArray[np.int64]) -> FloatArray:
         """Weigh both parts.
 
         Parameters
         ----------
         log_network, log_shape : `~numpy.ndarray`
-            As in `fit`.
+            Logarithms of both parts for every kind of star, shape (n, kinds).
+        hypothesis : `~numpy.ndarray`
+            Place in `HYPOTHESES` of each kind, shape (kinds,).
 
         Returns
         -------
         `~numpy.ndarray`
-            Logarithms of likelihoods, up to a number a star, shape (n, hypotheses).
+            Logarithms of likelihoods, up to a number a star, shape (n, kinds).
         """
-        result: FloatArray = self.network * log_network + self.shape * log_shape + self.constant
+        result: FloatArray = self.network * log_network + self.shape * log_shape + self.constant[hypothesis]
         return result
 
     def as_dict(self) -> dict[str, Any]:
@@ -164,23 +231,29 @@ class LightCurveEvidence:
             LightCurveWeights.fit(np.zeros_like(shape[has_shape]), shape[has_shape], truth[has_shape]),
         )
 
-    def log_likelihood(self, probability: npt.ArrayLike, log_shape: npt.ArrayLike) -> FloatArray:
-        """Likelihood of light curves under each hypothesis.
+    def weigh(
+        self, probability: npt.ArrayLike, log_shape: npt.ArrayLike, *, hypothesis: npt.ArrayLike, within: npt.ArrayLike
+    ) -> CurveEvidence:
+        """Weigh both parts for every kind of star.
 
         Parameters
         ----------
         probability : array_like
             Probabilities of the network's classes, all of them equally frequent beforehand; shape (n, classes).
         log_shape : array_like
-            Logarithms of likelihoods of the shape, shape (n, hypotheses).
+            Logarithms of likelihoods of the shape, shape (n, kinds).
+        hypothesis : array_like of int
+            Place in `HYPOTHESES` of each kind, shape (kinds,).
+        within : array_like
+            Share of each kind in its hypothesis beforehand, shape (kinds,).
 
         Returns
         -------
-        `~numpy.ndarray`
-            Natural logarithms up to a number a star, so that their exponentials add up to 1; shape (n, hypotheses). NaN
-            for a star of which neither is known.
+        CurveEvidence
+            The likelihoods; NaN for a star of which neither part is known.
         """
-        network, shape = log_network(probability), np.asarray(log_shape, dtype=float)
+        parent = np.asarray(hypothesis, dtype=np.int64)
+        network, shape = log_network(probability)[:, parent], np.asarray(log_shape, dtype=float)
         has_network, has_shape = np.isfinite(network).all(axis=1), np.isfinite(shape).all(axis=1)
         zeros = np.zeros_like(shape)
         result = np.full_like(shape, np.nan)
@@ -189,8 +262,8 @@ class LightCurveEvidence:
             (has_network & ~has_shape, self.network_only, (network, zeros)),
             (has_shape & ~has_network, self.shape_only, (zeros, shape)),
         ):
-            result[known] = log_softmax(weights.combine(parts[0][known], parts[1][known]), axis=1)
-        return result
+            result[known] = log_softmax(weights.combine(parts[0][known], parts[1][known], parent), axis=1)
+        return CurveEvidence(result, parent, np.asarray(within, dtype=float))
 
     def as_dict(self) -> dict[str, Any]:
         """Give the weights for JSON.

@@ -1,11 +1,11 @@
 """How many stars of each kind a survey holds and where they lie, found together from the survey itself.
 
 The survey is a mixture: star j has the likelihood ``sum_k share_k place_k(x_j) curve_k(j)`` with the place x in log P,
-M_V and (V-I)_0. What its light curve says of each hypothesis, `curve_k`, is given. The shares and the densities are
-those that make the survey most probable (expectation maximisation; Dempster, Laird & Rubin 1977, JRSS B 39, 1; for
-shares alone, Saerens et al. 2002, Neural Computation 14, 21). The density of contact and of near-contact pairs is partly
-that of the theoretical population: how large a part, the survey decides too. The predicted numbers of both enter as a
-prior.
+M_V and (V-I)_0. What its light curve says of each kind of star is given, and each hypothesis is a mixture of kinds. The
+shares and the densities are those that make the survey most probable (expectation maximisation; Dempster, Laird & Rubin
+1977, JRSS B 39, 1; for shares alone, Saerens et al. 2002, Neural Computation 14, 21). The density of contact and of
+near-contact pairs is partly that of the theoretical population: how large a part, the survey decides too. The predicted
+numbers of both enter as a prior.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 from cbminer.columns import FloatArray
 from cbminer.quantities import SettingsModel
 from cbminer.ranking.hypotheses import HYPOTHESES, Hypothesis
+from cbminer.ranking.light_curves import CurveEvidence
 from cbminer.ranking.place import PlaceGrid, SurveyDensity
 
 __all__ = ["MixtureSettings", "PopulationPlaces", "StarEvidence", "SurveyMixture"]
@@ -30,6 +31,8 @@ _PREDICTED = (_CONTACT, _NEAR)
 _OF_ALL = 0.05
 # A density in all three axes below which no place is told from another: one star in a million a bin of the survey.
 _LEAST_SHARE = 1e-6
+# Stars that the library's division of a hypothesis into kinds counts for, beside those of the survey.
+_BEFOREHAND = 5.0
 _MOST_STEPS = 100
 _CONVERGED = 3e-4
 
@@ -81,14 +84,14 @@ class StarEvidence:
     ----------
     place : `~numpy.ndarray`
         log P, M_V and (V-I)_0, shape (n, 3); NaN where unknown.
-    log_curve : `~numpy.ndarray`
-        Logarithm of the likelihood of the light curve, shape (n, hypotheses); NaN where there is none.
+    curve : CurveEvidence
+        What the light curves say.
     population : PopulationPlaces
         What theory says.
     """
 
     place: FloatArray
-    log_curve: FloatArray
+    curve: CurveEvidence
     population: PopulationPlaces
 
     @property
@@ -104,7 +107,7 @@ class StarEvidence:
     @property
     def has_curve(self) -> npt.NDArray[np.bool_]:
         """Stars whose light curve says something."""
-        return np.asarray(np.isfinite(self.log_curve).all(axis=1))
+        return self.curve.known
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ class SurveyMixture:
         Bins of places; None for a survey of which no place is known.
     share : `~numpy.ndarray`
         Share of each hypothesis, shape (hypotheses,).
+    within : `~numpy.ndarray`
+        Share of each kind of star in its hypothesis, shape (kinds,).
     as_predicted : `~numpy.ndarray`
         Part of each hypothesis that lies as the population has it, shape (hypotheses,).
     densities : tuple of SurveyDensity
@@ -129,6 +134,7 @@ class SurveyMixture:
 
     grid: PlaceGrid | None
     share: FloatArray
+    within: FloatArray
     as_predicted: FloatArray
     densities: tuple[SurveyDensity, ...]
     steps: int
@@ -209,6 +215,21 @@ class SurveyMixture:
             log_density[:, k] = np.log(rest + least)
         return log_density
 
+    def log_curve(self, stars: StarEvidence) -> FloatArray:
+        """Likelihood of the light curves, each hypothesis being made of its kinds as the survey has them.
+
+        Parameters
+        ----------
+        stars : StarEvidence
+            The stars.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Natural logarithms up to a number a star, shape (n, hypotheses); NaN without a light curve.
+        """
+        return stars.curve.by_hypothesis(self.within)
+
     def log_joint(self, stars: StarEvidence, log_place: FloatArray) -> FloatArray:
         """Joint probability of a star and each hypothesis.
 
@@ -224,7 +245,7 @@ class SurveyMixture:
         `~numpy.ndarray`
             Natural logarithms, shape (n, hypotheses).
         """
-        curve = np.where(stars.has_curve[:, None], stars.log_curve, 0.0)
+        curve = np.where(stars.has_curve[:, None], self.log_curve(stars), 0.0)
         result: FloatArray = np.log(np.maximum(self.share, 1e-12)) + log_place + curve
         return result
 
@@ -242,16 +263,18 @@ class _Fit:
 
     def run(self) -> tuple[SurveyMixture, FloatArray]:
         responsibility = np.zeros((len(self.stars.place), len(HYPOTHESES)))
-        responsibility[self.counted] = np.exp(self.stars.log_curve[self.counted])
+        within = self.stars.curve.within
+        responsibility[self.counted] = np.exp(self.stars.curve.by_hypothesis()[self.counted])
         from_theory = np.zeros_like(responsibility)
         for k in _PREDICTED:
             from_theory[:, k] = responsibility[:, k] * (0.5 if self.settings.learn_places else 1.0)
-        mixture, log_place = self._step(responsibility, from_theory, 0)
+        mixture, log_place = self._step(responsibility, from_theory, within, 0)
         for number in range(1, _MOST_STEPS + 1):
             joint = mixture.log_joint(self.stars, log_place)
             responsibility = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)) * self.counted[:, None]
             from_theory = self._from_theory(mixture, responsibility, log_place)
-            before, (mixture, log_place) = mixture, self._step(responsibility, from_theory, number)
+            within = self._within(responsibility, mixture.within)
+            before, (mixture, log_place) = mixture, self._step(responsibility, from_theory, within, number)
             change = (
                 np.abs(mixture.share - before.share).max() + np.abs(mixture.as_predicted - before.as_predicted).max()
             )
@@ -260,7 +283,7 @@ class _Fit:
         return mixture, log_place
 
     def _step(
-        self, responsibility: FloatArray, from_theory: FloatArray, number: int
+        self, responsibility: FloatArray, from_theory: FloatArray, within: FloatArray, number: int
     ) -> tuple[SurveyMixture, FloatArray]:
         """Shares and densities of given responsibilities, and the density at every star."""
         stars = self.stars
@@ -275,8 +298,17 @@ class _Fit:
         densities: tuple[SurveyDensity, ...] = ()
         if self.grid is not None:
             densities = tuple(SurveyDensity.of(self.grid, self.bins, own[self.located, k]) for k in range(own.shape[1]))
-        mixture = SurveyMixture(self.grid, share, predicted, densities, number, int(self.counted.sum()))
+        mixture = SurveyMixture(self.grid, share, within, predicted, densities, number, int(self.counted.sum()))
         return mixture, mixture.log_place(stars, weight=own)
+
+    def _within(self, responsibility: FloatArray, before: FloatArray) -> FloatArray:
+        """Shares of the kinds in their hypotheses, each kind with a part of a star as the library has it beforehand."""
+        curve = self.stars.curve
+        counted = CurveEvidence(curve.log_kind[self.counted], curve.hypothesis, curve.within)
+        counts = counted.of_kinds(responsibility[self.counted], before).sum(axis=0) + _BEFOREHAND * curve.within
+        of_hypothesis = np.bincount(curve.hypothesis, weights=counts, minlength=len(HYPOTHESES))
+        share: FloatArray = counts / of_hypothesis[curve.hypothesis]
+        return share
 
     def _shares(self, responsibility: FloatArray) -> FloatArray:
         """Shares of the kinds, with those stars of contact and near contact that the prior counts for."""

@@ -15,6 +15,7 @@ from cbminer.ranking.evidence import PopulationDensities, gather_evidence, place
 from cbminer.ranking.hypotheses import HYPOTHESES
 from cbminer.ranking.mixture import StarEvidence, SurveyMixture
 from cbminer.ranking.settings import RankingSettings
+from cbminer.ranking.shape_library import shape_library
 
 __all__ = ["Ranker", "contact_ranks", "is_degenerate"]
 
@@ -109,7 +110,10 @@ class Ranker:
         }
         predicted = {name: round(density.number, 1) for name, density in self.population.everywhere.items()}
         counted = {name: round(density.number, 1) for name, density in self.population.counted.items()}
+        kinds = shape_library().kinds
+        within = {kind: round(float(share), 4) for kind, share in zip(kinds, mixture.within, strict=True)}
         return found | {
+            "within": within,
             "stars": mixture.stars,
             "steps": mixture.steps,
             "predicted_numbers": predicted,
@@ -133,7 +137,7 @@ class Ranker:
             inside = level <= self.settings.contour
         result["bona_fide"] = MaskedColumn(np.asarray(stars["selected"], dtype=bool) & inside)
         degenerate = is_degenerate(
-            evidence.log_curve,
+            self.mixture.log_curve(evidence),
             values(stars, "depth1", "mag"),
             factor=self.settings.degenerate_factor,
             depth=self.settings.degenerate_depth,
@@ -146,7 +150,8 @@ class Ranker:
         share = np.log(np.maximum(self.mixture.share, 1e-12))
         prior = np.full(len(stars), share[_CONTACT] - share[_NEAR])
         place = log_place[:, _CONTACT] - log_place[:, _NEAR]
-        curve = np.where(evidence.has_curve, evidence.log_curve[:, _CONTACT] - evidence.log_curve[:, _NEAR], 0.0)
+        log_curve = self.mixture.log_curve(evidence)
+        curve = np.where(evidence.has_curve, log_curve[:, _CONTACT] - log_curve[:, _NEAR], 0.0)
         density, number = evidence.population.density, evidence.population.number
         with np.errstate(invalid="ignore", divide="ignore"):
             theory = np.log(number["contact"] * density["contact"]) - np.log(

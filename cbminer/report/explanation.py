@@ -9,8 +9,9 @@ from astropy.table import QTable, Table
 
 from cbminer.classifier.classes import CLASSES
 from cbminer.columns import label_column, values
-from cbminer.errors import OutputError, UnknownStarError
+from cbminer.errors import UnknownStarError
 from cbminer.flags import FLAG_MEANINGS, Flag
+from cbminer.judged import read_judged
 from cbminer.provenance import Provenance, read_provenance
 from cbminer.report.classes import class_line, classifier_title
 from cbminer.report.products import SET_ASIDE_FILE
@@ -56,7 +57,7 @@ def explain_star(run: Path, star: str) -> list[str]:
         If the folder is not the output of a run.
     """
     provenance = read_provenance(run)
-    stars = _read_judged(run)
+    stars = read_judged(run)
     names = label_column(stars, "id")
     found = np.flatnonzero(np.char.upper(names) == star.strip().upper())
     if len(found) == 0:
@@ -66,15 +67,6 @@ def explain_star(run: Path, star: str) -> list[str]:
     odds = odds_lines(row, contour=settings.ranking.contour) if "post_contact" in row.colnames else ()
     numbers = [*_heading(row), *_numbers(row, provenance), *odds]
     return [*numbers, "", *_cut_lines(row, settings.selection), *_flag_lines(row)]
-
-
-def _read_judged(run: Path) -> QTable:
-    path = run / "judged.fits"
-    try:
-        return QTable.read(path, format="fits")
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read: run the selection again with --overwrite"
-        raise OutputError(msg) from error
 
 
 def _explain_set_aside(run: Path, star: str, names: np.ndarray) -> list[str]:

@@ -107,9 +107,10 @@ def _draw_stars(axes: Axes, stars: QTable, x: AxisName) -> PathCollection:
 
 
 def _legend(contour: float) -> list[Line2D]:
-    style = {"ls": "", "mec": "black", "mfc": "white", "ms": 6}
     return [
         Line2D([], [], color="black", label=f"{100 * contour:g} % of the population"),
-        Line2D([], [], marker="o", label="bona fide", **style),
-        Line2D([], [], marker="X", label="other candidate", **style),
+        *(
+            Line2D([], [], ls="", marker=marker, mec="black", mfc="white", ms=6, label=label)
+            for marker, label in (("o", "bona fide"), ("X", "other candidate"))
+        ),
     ]

@@ -26,7 +26,7 @@ from cbminer.measurement import MeasurementSettings, StarTask, fit_curves, summa
 from cbminer.morphology.fourier import FourierSettings
 from cbminer.morphology.shape import measure_shapes
 from cbminer.ranking.hypotheses import HYPOTHESES, hypotheses_of
-from cbminer.ranking.light_curves import LightCurveEvidence, LightCurveWeights, log_network
+from cbminer.ranking.light_curves import CurveEvidence, LightCurveEvidence, LightCurveWeights, log_network
 from cbminer.ranking.reliability import reliability
 from cbminer.ranking.shape_library import SHAPE_COLUMNS, ShapeLibrary
 from cbminer.settings import load_settings
@@ -54,6 +54,7 @@ SHAPES = LibrarySettings(
     ),
 )  # fmt: skip
 OBSERVED = LibrarySettings(priors=PRIORS)
+FILLOUTS = ("fill-out below 1/3", "fill-out 1/3 to 2/3", "fill-out above 2/3")
 # Share of stars that are listed at half or twice their period.
 WRONG = 0.04
 # Noise so small that the smooth curve follows every bend.
@@ -85,16 +86,30 @@ def measure_templates(templates: Templates) -> np.ndarray:
     return np.concatenate(parts)
 
 
+def kinds_of(path: Path, kind: np.ndarray, hypothesis: np.ndarray) -> np.ndarray:
+    """Divide the hypotheses: contact binaries by their fill-out, what does not eclipse by what it is."""
+    fillout = pq.read_table(path, columns=["fillout_factor"])["fillout_factor"].to_numpy()
+    words = np.array([str(word).replace("_", " ") for word in kind], dtype="<U40")
+    hot = np.flatnonzero((hypothesis[: len(fillout)] == 0) & np.isfinite(fillout))
+    thirds = np.minimum((fillout[hot] * len(FILLOUTS)).astype(int), len(FILLOUTS) - 1)
+    words[hot] = np.array(FILLOUTS)[thirds]
+    unseen = hypothesis == HYPOTHESES.index("ellipsoidal")
+    words[unseen] = [f"{word} without eclipses" for word in words[unseen]]
+    return words
+
+
 def build_shapes(work: Path, threads: int) -> ShapeLibrary:
     """Draw the library and measure it."""
     path = work / "shapes.parquet"
     if not path.exists():
         write_library(path, SHAPE_ROWS, settings=SHAPES, seed=SHAPE_SEED, threads=threads)
     templates = complete_templates(library_templates(path), seed=SHAPE_SEED)
-    library = ShapeLibrary.of(measure_templates(templates), hypotheses_of(templates.label, templates.kind))
+    hypothesis = hypotheses_of(templates.label, templates.kind)
+    kinds = kinds_of(path, templates.kind, hypothesis)
+    library = ShapeLibrary.of(measure_templates(templates), hypothesis, kinds)
     library.save(HERE / "shapes.npz")
-    for name, count in zip(HYPOTHESES, np.diff(library.offsets), strict=True):
-        print(f"{count:7,} curves {name}")
+    for kind, parent, count in zip(library.kinds, library.hypothesis, np.diff(library.offsets), strict=True):
+        print(f"{count:7,} curves {HYPOTHESES[parent]}: {kind}")
     return library
 
 
@@ -143,7 +158,9 @@ def examples(path: Path, *, library: ShapeLibrary, seed: int) -> Examples:
         values, errors = (
             np.column_stack([found[f"{prefix}{name}"] for name in SHAPE_COLUMNS]) for prefix in ("", "e_")
         )
-        measured.append((probability, library.log_likelihood(values, errors)))
+        log_kind = library.log_likelihood(values, errors)
+        shape = CurveEvidence(log_kind, library.hypothesis, library.within).by_hypothesis()
+        measured.append((probability, shape))
         truth.append((true_hypotheses(rows), np.array(rows["inclination"], dtype=float)))
     return Examples(*(np.concatenate(parts) for parts in (*zip(*measured, strict=True), *zip(*truth, strict=True))))
 
@@ -168,7 +185,7 @@ def judge(evidence: LightCurveEvidence, stars: Examples) -> dict:
     weight = (1.0 / np.bincount(truth, minlength=len(HYPOTHESES)))[truth]
     chosen = np.random.default_rng(0).choice(len(truth), len(truth), p=weight / weight.sum())
     unknown = np.full_like(stars.probability[known], np.nan), np.full_like(stars.log_shape[known], np.nan)
-    record = {"stars": len(truth)}
+    record, every = {"stars": len(truth)}, np.arange(len(HYPOTHESES))
     for name, parts in (
         ("both", (stars.probability[known], stars.log_shape[known])),
         ("network_only", (stars.probability[known], unknown[1])),
@@ -177,11 +194,11 @@ def judge(evidence: LightCurveEvidence, stars: Examples) -> dict:
     ):
         if parts is None:
             weights = LightCurveWeights(1.0, 1.0, np.zeros(len(HYPOTHESES)))
-            probability = softmax(
-                weights.combine(log_network(stars.probability[known]), stars.log_shape[known]), axis=1
-            )
+            both = weights.combine(log_network(stars.probability[known]), stars.log_shape[known], every)
+            probability = softmax(both, axis=1)
         else:
-            probability = np.exp(evidence.log_likelihood(*parts))
+            weighed = evidence.weigh(*parts, hypothesis=every, within=np.ones(len(HYPOTHESES)))
+            probability = np.exp(weighed.by_hypothesis())
         probability = probability[chosen]
         right = truth[chosen]
         scored = -np.log(np.take_along_axis(probability, right[:, None], axis=1)).mean()

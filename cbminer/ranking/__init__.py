@@ -1,0 +1,1 @@
+"""How probable each class is for a star, and how well models fit its light curve."""
