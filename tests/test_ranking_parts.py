@@ -1,10 +1,13 @@
 """Parts of the ranking: shapes, light curves, places, the mixture, and whether probabilities hold."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from cbminer.classifier.classes import CLASSES
+from cbminer.classifier.prediction import classifier_model
 from cbminer.errors import InputFormatError
 from cbminer.ranking.hypotheses import HYPOTHESES, NETWORK_CLASS, hypotheses_of
 from cbminer.ranking.light_curves import (
@@ -19,6 +22,7 @@ from cbminer.ranking.odds import is_degenerate
 from cbminer.ranking.place import PlaceGrid, SurveyDensity
 from cbminer.ranking.reliability import binomial_interval, reliability
 from cbminer.ranking.shape_library import ShapeLibrary, shape_library
+from cbminer.resources import grid_path
 
 CONTACT, NEAR, SEMI, DETACHED, ELLIPSOIDAL, OTHER = range(6)
 
@@ -119,6 +123,10 @@ class TestLightCurves:
     def test_one_part_twice_counts_once(self):
         weights = LightCurveWeights.fit(*self.drawn(same=True))
         assert weights.network + weights.shape == pytest.approx(1.0, abs=0.05)
+
+    def test_the_shipped_ones_are_those_of_the_shipped_network(self):
+        made_of = json.loads(grid_path("ranking/light_curves.json").read_text())["made_of"]
+        assert made_of["network"] == classifier_model("standard").version, "run grids/ranking/build.py"
 
     def test_they_are_kept_as_they_are(self):
         evidence = light_curve_evidence()
