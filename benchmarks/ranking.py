@@ -202,7 +202,7 @@ def draw(record: dict, path: Path) -> None:
         right.plot(middle, [one[name] for one in groups], style, color=colour, label=label)
     right.set_xticks(middle, [f"{one['from']:.0f} - {one['to']:.0f}" for one in groups])
     right.set(xlabel="inclination (degrees)", ylabel="contact against near contact", ylim=(-0.03, 1.05))
-    right.legend(loc="center left", fontsize=8, frameon=False)
+    right.legend(loc="lower left", fontsize=8, frameon=False)
     right.set_title("mock surveys: simulated stars", fontsize=10)
     figure.savefig(path, dpi=150)
 
@@ -223,6 +223,8 @@ def main() -> int:
         stars = vstack([rank_mock(FIRST_SEED + k, given.jobs) for k in range(given.seeds)])
     record = judge(stars)
     passed = show(record)
+    if given.figure or given.save:
+        draw(record, FIGURE)
     if given.check:
         same = json.loads((RESULTS / "ranking.json").read_text()) == json.loads(json.dumps(record))
         print("as committed" if same else "NOT as committed")
@@ -230,8 +232,6 @@ def main() -> int:
     if given.save:
         np.savez_compressed(RESULTS / "ranking.npz", **{name: np.asarray(stars[name]) for name in stars.colnames})
         (RESULTS / "ranking.json").write_text(json.dumps(record, indent=1) + "\n")
-    if given.figure or given.save:
-        draw(record, FIGURE)
     return 0 if passed else 1
 
 
