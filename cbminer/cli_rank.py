@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from cbminer.cli_run import RunOption, only_run
-from cbminer.settings import load_settings
 
 __all__ = ["rank"]
 
@@ -20,7 +19,7 @@ def rank(
         typer.Option("--all", help="All stars of the right colour, magnitude and period, not only the candidates."),
     ] = False,
     settings: Annotated[
-        Path | None, typer.Option(help="Settings file in TOML: [ranking] and [population] in place of the run's.")
+        Path | None, typer.Option(help="Settings file in TOML over those of the run: [ranking] and [population].")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the ranked stars to this file, ECSV or FITS.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
@@ -28,8 +27,7 @@ def rank(
     """List the stars of a run by their probability of being in contact, and say what each rests on."""
     from cbminer.reranking import rank_run, ranking_lines, write_ranking
 
-    given = None if settings is None else load_settings(settings)
-    ranked = rank_run(run or only_run(), given=given)
+    ranked = rank_run(run or only_run(), given=settings)
     for line in ranking_lines(ranked, top=top, everyone=everyone):
         typer.echo(line)
     if out is not None:

@@ -491,7 +491,8 @@ def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], setti
 def _ranked(stars: QTable, settings: Settings) -> QTable:
     """Rank the stars of all Clouds in one list."""
     stars["rank"] = contact_ranks(stars, np.asarray(stars["selected"], dtype=bool))
-    stars["contact_rank"] = contact_ranks(stars, judge_catalogue(stars, settings.selection))
+    known = np.isfinite(values(stars, "post_contact"))
+    stars["contact_rank"] = contact_ranks(stars, judge_catalogue(stars, settings.selection) & known)
     return conform(stars)
 
 
@@ -683,4 +684,5 @@ def rank_stars(stars: QTable, settings: Settings) -> tuple[QTable, dict[Galaxy, 
         if (names == galaxy).any():
             rankers[galaxy], ranked = _fit_ranker(stars[names == galaxy], _population(galaxy, settings), settings)
             parts.append(conform(ranked))
-    return _ranked(vstack(parts, metadata_conflicts="silent"), settings), rankers
+    everyone = vstack(parts, metadata_conflicts="silent") if parts else conform(stars)
+    return _ranked(everyone, settings), rankers

@@ -12,12 +12,12 @@ from astropy.table import QTable
 from cbminer.catalogue.schema import conform
 from cbminer.catalogue.writers import plain_table
 from cbminer.columns import label_column
-from cbminer.errors import OutputError
+from cbminer.errors import OutputError, SettingsError
 from cbminer.judged import read_judged
 from cbminer.pipeline import rank_stars
 from cbminer.provenance import read_provenance
 from cbminer.report.ranking import candidate_lines, compare_choices, mixture_lines
-from cbminer.settings import Settings, settings_from_mapping
+from cbminer.settings import Settings, settings_from_mapping, settings_over
 from cbminer.whole_file import written_whole
 
 __all__ = ["RankedRun", "rank_run", "ranking_lines", "write_ranking"]
@@ -59,15 +59,15 @@ class RankedRun:
         return self.stars[chosen[np.argsort(place[chosen], kind="stable")]]
 
 
-def rank_run(run: Path, *, given: Settings | None = None) -> RankedRun:
+def rank_run(run: Path, *, given: Path | None = None) -> RankedRun:
     """Find the odds of the stars of a run once more.
 
     Parameters
     ----------
     run : `~pathlib.Path`
         Output folder of the run.
-    given : Settings, optional
-        Settings whose ranking and population count in place of those of the run.
+    given : `~pathlib.Path`, optional
+        Settings file over the settings of the run; of [ranking] and [population] only.
 
     Returns
     -------
@@ -80,14 +80,29 @@ def rank_run(run: Path, *, given: Settings | None = None) -> RankedRun:
         If there is no such folder.
     OutputError
         If it is not the output of a run of this version.
+    SettingsError
+        If the file is malformed, or changes what is not ranked again.
     """
     provenance = read_provenance(run)
     settings = settings_from_mapping(provenance.settings)
     if given is not None:
-        settings = settings.model_copy(update={"ranking": given.ranking, "population": given.population})
+        settings = _ranking_over(settings, given)
     stars, rankers = rank_stars(conform(read_judged(run)), settings)
     record: dict[str, Any] = {str(galaxy): ranker.record() for galaxy, ranker in rankers.items()}
     return RankedRun(stars, record, provenance.survey)
+
+
+def _ranking_over(recorded: Settings, given: Path) -> Settings:
+    settings = settings_over(recorded, given)
+    changed = {name for name in Settings.model_fields if getattr(settings, name) != getattr(recorded, name)}
+    others = sorted(changed - {"ranking", "population"})
+    if others:
+        msg = (
+            f"settings file {given} changes [{others[0]}]: only [ranking] and [population] can differ from those of "
+            "the run; select again for others"
+        )
+        raise SettingsError(msg)
+    return settings
 
 
 def ranking_lines(ranked: RankedRun, *, top: int, everyone: bool) -> Iterator[str]:

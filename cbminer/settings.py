@@ -47,6 +47,7 @@ __all__ = [
     "SurveySettings",
     "load_settings",
     "settings_from_mapping",
+    "settings_over",
     "settings_to_toml",
 ]
 
@@ -169,6 +170,33 @@ def load_settings(path: Path | None = None) -> Settings:
         merged = _merge(merged, tomllib.loads(preset.read_text(encoding="utf-8")))
     if path is None:
         return Settings.model_validate(merged)
+    return _over(merged, path)
+
+
+def settings_over(base: Settings, path: Path) -> Settings:
+    """Load a settings file over settings that are there already, such as those of a run.
+
+    Parameters
+    ----------
+    base : Settings
+        What holds where the file says nothing.
+    path : `~pathlib.Path`
+        TOML file.
+
+    Returns
+    -------
+    Settings
+        The settings.
+
+    Raises
+    ------
+    SettingsError
+        As `load_settings` raises it.
+    """
+    return _over(base.model_dump(mode="json"), path)
+
+
+def _over(merged: dict[str, Any], path: Path) -> Settings:
     text = _read(path)
     try:
         given = tomllib.loads(text)

@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from astropy.table import QTable, Table
 
+from cbminer.classifier.calibration import with_prior
+from cbminer.classifier.classes import CLASSES
 from cbminer.classifier.evaluation import area_under_curve
+from cbminer.classifier.prediction import ClassPrior
 from cbminer.cli import main
 from cbminer.columns import label_column, values
-from cbminer.errors import InputFormatError
+from cbminer.errors import InputFormatError, SettingsError
 from cbminer.flags import Flag
 from cbminer.measurement import StarTask, fit_curves, summarise
 from cbminer.pipeline import judge_new_stars, open_survey, rank_stars, run_contexts, run_selection
@@ -20,8 +23,9 @@ from cbminer.ranking.odds import contact_ranks, is_degenerate
 from cbminer.ranking.reliability import reliability
 from cbminer.ranking.shape_library import shape_library
 from cbminer.report.products import write_products
-from cbminer.report.ranking import compare_choices
+from cbminer.report.ranking import compare_choices, mixture_lines, reason_of
 from cbminer.report.summary import summary_lines
+from cbminer.reranking import rank_run
 from cbminer.settings import load_settings
 from cbminer.survey.mock import TRUTH_FILE
 from cbminer.survey.packed import pack_light_curves
@@ -125,6 +129,68 @@ def test_ranks_follow_the_probability(run):
         assert sorted(rank[rank > 0]) == list(range(1, (rank > 0).sum() + 1))
         assert (np.diff(probability[rank > 0][order]) <= 0).all()
     assert (np.asarray(stars["contact_rank"]) > 0).sum() > (np.asarray(stars["rank"]) > 0).sum()
+
+
+def test_errors_of_colour_and_magnitude_are_correlated(run):
+    _, selection, _, _ = run
+    population, stars = selection.clouds[0].ranker.population, selection.stars[:60].copy()
+    places = population.places(stars)
+    known = np.isfinite(values(stars, "M_V", "mag"))
+    assert known.sum() > 30
+    density = population.everywhere["contact"]
+    arguments = [np.log10(values(stars, "period", "d")), values(stars, "M_V", "mag"), values(stars, "VI0", "mag")]
+    errors = {name: values(stars, name, "mag") for name in ("e_M_V", "e_VI0")}
+    covariance = values(stars, "cov_M_V_VI0", "mag2")
+    assert (covariance[known] != 0).all()
+    np.testing.assert_allclose(
+        places.density["contact"][known], density.at(*arguments, **errors, cov_M_V_VI0=covariance)[known]
+    )
+    independent = density.at(*arguments, **errors)[known]
+    some = independent > 1e-3
+    assert (np.abs(places.density["contact"][known][some] / independent[some] - 1) > 0.02).any()
+
+
+def test_the_network_s_own_prior_is_taken_out(run):
+    stars = run[1].stars[:40].copy()
+    even = curve_evidence(stars, curve="both", prior=ClassPrior()).log_kind
+    uneven = ClassPrior(contact=5.0)
+    probability = np.column_stack([values(stars, f"P_{name}") for name in CLASSES])
+    for name, column in zip(CLASSES, with_prior(probability, uneven.weights()).T, strict=True):
+        stars[f"P_{name}"] = column
+    np.testing.assert_allclose(curve_evidence(stars, curve="both", prior=uneven).log_kind, even, atol=0.02)
+    assert not np.allclose(curve_evidence(stars, curve="both", prior=ClassPrior()).log_kind, even, atol=0.02)
+
+
+def test_few_light_curves_say_nothing_of_stars_without_one(run):
+    settings, selection, _, _ = run
+    has_curve = np.isfinite(values(selection.stars, "P_contact"))
+    few = np.concatenate([np.flatnonzero(has_curve)[:5], np.flatnonzero(~has_curve)])
+    ranked, rankers = rank_stars(selection.stars[few], settings)
+    posterior = values(ranked, "post_contact")
+    assert np.isfinite(posterior[:5]).all()
+    without = np.isnan(values(ranked, "P_contact")) & np.isnan(values(ranked, "depth1", "mag"))
+    assert np.isnan(posterior[without]).all()
+    assert (np.asarray(ranked["contact_rank"])[without] == 0).all()
+    lines = list(mixture_lines("LMC", rankers["LMC"].record()))
+    assert any("5 light curves" in line and "hardly known" in line for line in lines)
+    assert "no light curve" in reason_of(ranked[np.flatnonzero(without)[:1]])
+    nobody, none = rank_stars(selection.stars[:0], settings)
+    assert (len(nobody), none) == (0, {})
+
+
+def test_settings_over_those_of_the_run_keep_the_rest(run, tmp_path):
+    folder = run[3] / "run"
+    narrow = tmp_path / "narrow.toml"
+    narrow.write_text('[ranking]\ncontour = 0.5\n\n[population.detection]\nleast_depth = "0.3 mag"\n')
+    changed = rank_run(folder, given=narrow)
+    assert (
+        changed.record["LMC"]["predicted_numbers"]["contact"]
+        < rank_run(folder).record["LMC"]["predicted_numbers"]["contact"]
+    )
+    other = tmp_path / "other.toml"
+    other.write_text('[selection.period]\nperiod_max = "2 d"\n')
+    with pytest.raises(SettingsError, match=r"only \[ranking\] and \[population\]"):
+        rank_run(folder, given=other)
 
 
 def test_ties_are_told_apart_by_odds_and_then_by_name():

@@ -25,6 +25,7 @@ from cbminer.ranking.shape_library import ShapeLibrary, shape_library
 from cbminer.resources import grid_path
 
 CONTACT, NEAR, SEMI, DETACHED, ELLIPSOIDAL, OTHER = range(6)
+ONE_KIND_EACH = {"hypothesis": np.arange(6), "within": np.ones(6)}
 
 
 def test_every_class_of_the_network_is_a_hypothesis():
@@ -116,13 +117,37 @@ class TestLightCurves:
         return first, second, truth
 
     def test_independent_parts_have_full_weight(self):
-        weights = LightCurveWeights.fit(*self.drawn(same=False))
+        weights = LightCurveWeights.fit(*self.drawn(same=False), **ONE_KIND_EACH)
         assert weights.network == pytest.approx(1.0, abs=0.06)
         assert weights.shape == pytest.approx(1.0, abs=0.06)
 
     def test_one_part_twice_counts_once(self):
-        weights = LightCurveWeights.fit(*self.drawn(same=True))
+        weights = LightCurveWeights.fit(*self.drawn(same=True), **ONE_KIND_EACH)
         assert weights.network + weights.shape == pytest.approx(1.0, abs=0.05)
+
+    def test_they_are_fitted_to_kinds_as_they_are_applied(self):
+        """Two kinds of contact, told apart by the shape alone: the fit is that of the sum over them."""
+        first, second, truth = self.drawn(same=False)
+        kinds = np.column_stack([second[:, 0] - 1.0, second[:, 0] + 1.0, second[:, 1:]])
+        hypothesis, within = np.array([0, 0, 1, 2, 3, 4, 5]), np.array([0.3, 0.7, 1, 1, 1, 1, 1])
+        weights = LightCurveWeights.fit(first, kinds, truth, hypothesis=hypothesis, within=within)
+        evidence = LightCurveEvidence(weights, weights, weights)
+        probability = np.full((len(truth), len(CLASSES)), 0.2)
+        applied = evidence.weigh(probability, kinds, hypothesis=hypothesis, within=within).by_hypothesis()
+        ours = applied + weights.network * first
+        rivals = [
+            LightCurveWeights(weights.network, weights.shape + step, weights.constant) for step in (-0.15, 0.0, 0.15)
+        ]
+        losses = []
+        for rival in rivals:
+            evidence = LightCurveEvidence(rival, rival, rival)
+            log = evidence.weigh(probability, kinds, hypothesis=hypothesis, within=within).by_hypothesis()
+            log = log + rival.network * first
+            log -= np.logaddexp.reduce(log, axis=1, keepdims=True)
+            counts = np.bincount(truth, minlength=6)[truth]
+            losses.append(-(log[np.arange(len(truth)), truth] / counts).sum())
+        assert np.isfinite(ours).all()
+        assert losses[1] < min(losses[0], losses[2])
 
     def test_the_shipped_ones_are_those_of_the_shipped_network(self):
         made_of = json.loads(grid_path("ranking/light_curves.json").read_text())["made_of"]
@@ -183,7 +208,7 @@ class TestKinds:
         mixture, _ = SurveyMixture.fit(stars, settings=MixtureSettings(), errors=np.zeros(3))
         assert mixture.within[0] == pytest.approx(2.5 / 105, rel=0.05)
         assert mixture.within[:2].sum() == pytest.approx(1.0)
-        assert mixture.share[CONTACT] > 0.99
+        assert mixture.share[CONTACT] == pytest.approx(101 / 106, abs=0.01)
 
 
 class TestPlaces:
@@ -214,6 +239,10 @@ class TestPlaces:
         grid = PlaceGrid.over(places, np.zeros(3))
         density = SurveyDensity.of(grid, grid.bins(places), weight)
         found = density.at(grid.bins(places), less=weight)
+        alone = SurveyDensity.of(grid, grid.bins(places[:1]), np.ones(1))
+        assert alone.in_all.max() > 0
+        assert alone.at(grid.bins(places[:1]), less=1.0) * 1e-9 < 1e-9 * alone.in_all.max()
+        assert alone.at_period(grid.bins(places[:1])[:, 0], less=1.0) * 1e-9 < 1e-9 * alone.in_period.max()
         direct = np.array(
             [
                 self.direct(grid, np.delete(places, k, axis=0), np.delete(weight, k), places[k : k + 1])[0]
@@ -233,14 +262,15 @@ class TestPlaces:
         assert (2.0 * PlaceGrid.over(places, np.array([0.0, 0.5, 0.1])).step)[1:] == pytest.approx([0.5, 0.1])
 
 
-def evidence_of(places, log_curve, density, number):
+def evidence_of(places, log_curve, density, number, in_period=None):
     names = ("contact", "near_contact")
+    nothing = [np.zeros(len(places))] * 2
     return StarEvidence(
         places,
         CurveEvidence(log_curve, np.arange(6), np.ones(6)),
         PopulationPlaces(
             dict(zip(names, density, strict=True)),
-            dict.fromkeys(names, np.zeros(len(places))),
+            dict(zip(names, nothing if in_period is None else in_period, strict=True)),
             dict(zip(names, number, strict=True)),
         ),
     )
@@ -329,6 +359,71 @@ class TestMixture:
         assert np.isfinite(self.fit(evidence)[0].share).all()
         nothing = evidence_of(np.zeros((0, 3)), np.zeros((0, 6)), (np.ones(0), np.ones(0)), (1.0, 1.0))
         assert self.fit(nothing)[0].share == pytest.approx(1 / 6)
+
+    def test_a_star_is_no_evidence_for_itself(self):
+        """One star far from all others lies nowhere in particular, whatever its own light curve says."""
+        _, evidence = self.survey(300)
+        places, curve = evidence.place.copy(), evidence.curve.log_kind.copy()
+        places[0] = [-1.5, 2.0, 0.4]
+        curve[0] = np.log([0.98, 0.004, 0.004, 0.004, 0.004, 0.004])
+        density = [np.where(np.arange(300) == 0, 0.0, evidence.population.density[name]) for name in HYPOTHESES[:2]]
+        mixture, log_place = self.fit(evidence_of(places, curve, density, (1.0, 1.0)))
+        assert np.ptp(log_place[0]) < 0.05
+        # To a new star in that place it is one: there is a contact binary there.
+        new = mixture.log_place(evidence_of(places[:1], curve[:1], (np.zeros(1), np.zeros(1)), (1.0, 1.0)))
+        assert new[0, CONTACT] - new[0, DETACHED] > 0.5
+
+    @pytest.mark.parametrize("follows", [0.5, 0.9])
+    def test_how_much_of_contact_lies_as_predicted(self, follows):
+        rng = np.random.default_rng(8)
+        n = 2000
+        truth = rng.choice([CONTACT, DETACHED], n)
+        elsewhere = (truth == CONTACT) & (rng.random(n) > follows)
+        middle = np.where((truth == CONTACT)[:, None], [0.0, -3.0, -0.2], [0.8, -1.0, 0.0])
+        middle[elsewhere] = [0.6, -5.0, -0.3]
+        width = np.array([0.1, 0.5, 0.03])
+        places = middle + rng.normal(size=(n, 3)) * width
+        centres = 3.0 * np.arange(6)
+        log_curve = norm.logpdf(centres[truth][:, None] + rng.normal(size=(n, 1)), centres)
+        theory = np.prod(norm.pdf(places, [0.0, -3.0, -0.2], width), axis=1)
+        mixture, _ = self.fit(evidence_of(places, log_curve, (theory, np.zeros(n)), (1.0, 1.0)))
+        assert mixture.as_predicted[CONTACT] == pytest.approx(follows, abs=0.1)
+        assert mixture.share[CONTACT] == pytest.approx(0.5, abs=0.03)
+        # What follows theory is not in the density of the rest as well.
+        assert mixture.densities[CONTACT].total == pytest.approx((1 - follows) * (truth == CONTACT).sum(), rel=0.25)
+
+    def test_a_star_of_known_period_alone_is_weighed_by_it(self):
+        _, evidence = self.survey(600)
+        places = evidence.place.copy()
+        places[:2, 1:] = np.nan
+        places[:2, 0] = 0.0
+        density = [evidence.population.density[name].copy() for name in HYPOTHESES[:2]]
+        for one in density:
+            one[:2] = np.nan
+        in_period = [np.zeros(600), np.zeros(600)]
+        in_period[0][1] = 4.0
+        stars = evidence_of(places, evidence.curve.log_kind, density, (1.0, 1.0), in_period)
+        mixture, log_place = self.fit(stars)
+        gained = mixture.as_predicted[CONTACT] * 4.0
+        assert gained > 0.5
+        difference = np.exp(log_place[1, CONTACT]) - np.exp(log_place[0, CONTACT])
+        assert difference == pytest.approx(gained, rel=0.1)
+        assert log_place[1, NEAR] == pytest.approx(log_place[0, NEAR], abs=0.1)
+
+    def test_few_stars_leave_the_priors(self):
+        """One light curve, and it is one of contact: that does not make a survey of contact binaries."""
+        places = np.zeros((1, 3))
+        curve = np.log([[0.95, 0.01, 0.01, 0.01, 0.01, 0.01]])
+        mixture, _ = self.fit(evidence_of(places, curve, (np.zeros(1), np.zeros(1)), (1.0, 1.0)))
+        assert mixture.share.max() < 0.3
+        assert mixture.as_predicted[NEAR] == pytest.approx(0.5, abs=0.05)
+
+    def test_it_says_whether_it_came_to_rest(self, monkeypatch):
+        _, evidence = self.survey(500)
+        assert self.fit(evidence)[0].converged
+        monkeypatch.setattr("cbminer.ranking.mixture._MOST_STEPS", 1)
+        stopped = self.fit(evidence)[0]
+        assert (stopped.steps, stopped.converged) == (1, False)
 
 
 class TestReliability:

@@ -19,7 +19,7 @@ from cbminer.whole_file import written_whole
 __all__ = ["data_digest", "read_fit", "settings_digest", "write_fit"]
 
 # To be raised whenever the same data and settings would give another fit.
-FIT_VERSION = 1
+FIT_VERSION = 2
 _ARRAYS = ("samples", "best", "best_flux")
 _BAND_ARRAYS = ("phase", "mag", "mag_err")
 

@@ -111,15 +111,27 @@ class LightCurveWeights:
     constant: FloatArray
 
     @classmethod
-    def fit(cls, log_network: FloatArray, log_shape: FloatArray, truth: npt.NDArray[np.int64]) -> Self:
+    def fit(
+        cls,
+        log_network: FloatArray,
+        log_kind: FloatArray,
+        truth: npt.NDArray[np.int64],
+        *,
+        hypothesis: npt.NDArray[np.int64],
+        within: FloatArray,
+    ) -> Self:
         """Fit them to stars of known nature.
 
         Parameters
         ----------
-        log_network, log_shape : `~numpy.ndarray`
-            Logarithms of both parts, shape (n, hypotheses); zeros for a part that is to have no weight.
+        log_network : `~numpy.ndarray`
+            Logarithms of the network's probabilities, shape (n, hypotheses); zeros if they are to have no weight.
+        log_kind : `~numpy.ndarray`
+            Logarithms of the likelihoods of the shape, shape (n, kinds); zeros if they are to have no weight.
         truth : `~numpy.ndarray`
             Places in `HYPOTHESES`, shape (n,). All hypotheses count alike, however many stars are of each.
+        hypothesis, within : `~numpy.ndarray`
+            Place in `HYPOTHESES` of each kind, and its share in it, shape (kinds,).
 
         Returns
         -------
@@ -128,19 +140,25 @@ class LightCurveWeights:
         """
         counts = np.bincount(truth, minlength=len(HYPOTHESES))
         share = 1.0 / np.maximum(counts, 1)[truth] / np.count_nonzero(counts)
+        kinds = [np.flatnonzero(hypothesis == k) for k in range(len(HYPOTHESES))]
 
         def loss(parameters: FloatArray) -> tuple[float, FloatArray]:
-            logits = parameters[0] * log_network + parameters[1] * log_shape + parameters[2:]
+            weighted = parameters[1] * log_kind + np.log(within)
+            shape = np.column_stack([logsumexp(weighted[:, mine], axis=1) for mine in kinds])
+            by_weight = np.column_stack(
+                [(softmax(weighted[:, mine], axis=1) * log_kind[:, mine]).sum(axis=1) for mine in kinds]
+            )
+            logits = parameters[0] * log_network + shape + parameters[2:]
             off = softmax(logits, axis=1)
             value = -float(share @ np.take_along_axis(log_softmax(logits, axis=1), truth[:, None], axis=1)[:, 0])
             off[np.arange(len(truth)), truth] -= 1.0
             off *= share[:, None]
-            slopes = [float((off * log_network).sum()), float((off * log_shape).sum()), *off.sum(axis=0)]
+            slopes = [float((off * log_network).sum()), float((off * by_weight).sum()), *off.sum(axis=0)]
             return value, np.array(slopes)
 
         start = np.concatenate([[0.5, 0.5], np.zeros(len(HYPOTHESES))])
         found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None)] * 2 + [(None, None)] * 6)
-        network, shape = (float(found.x[k]) if part.any() else 0.0 for k, part in enumerate((log_network, log_shape)))
+        network, shape = (float(found.x[k]) if part.any() else 0.0 for k, part in enumerate((log_network, log_kind)))
         return cls(network, shape, found.x[2:] - found.x[2:].mean())
 
     def combine(self, log_network: FloatArray, log_shape: FloatArray, hypothesis: npt.NDArray[np.int64]) -> FloatArray:
@@ -205,31 +223,44 @@ class LightCurveEvidence:
     shape_only: LightCurveWeights
 
     @classmethod
-    def fit(cls, probability: npt.ArrayLike, log_shape: npt.ArrayLike, truth: npt.NDArray[np.int64]) -> Self:
+    def fit(
+        cls,
+        probability: npt.ArrayLike,
+        log_kind: npt.ArrayLike,
+        truth: npt.NDArray[np.int64],
+        *,
+        hypothesis: npt.NDArray[np.int64],
+        within: FloatArray,
+    ) -> Self:
         """Fit all weights to stars of known nature.
 
         Parameters
         ----------
         probability : array_like
             Probabilities of the network's classes, all of them equally frequent beforehand; shape (n, classes).
-        log_shape : array_like
-            Logarithms of likelihoods of the shape, shape (n, hypotheses).
+        log_kind : array_like
+            Logarithms of likelihoods of the shape, shape (n, kinds).
         truth : `~numpy.ndarray`
             Places in `HYPOTHESES`, shape (n,).
+        hypothesis, within : `~numpy.ndarray`
+            Place in `HYPOTHESES` of each kind, and its share in it, shape (kinds,).
 
         Returns
         -------
         LightCurveEvidence
             The weights; stars that lack a part count for the fit of the other one alone.
         """
-        network, shape = log_network(probability), np.asarray(log_shape, dtype=float)
+        network, shape = log_network(probability), np.asarray(log_kind, dtype=float)
         has_network, has_shape = np.isfinite(network).all(axis=1), np.isfinite(shape).all(axis=1)
-        both = has_network & has_shape
-        return cls(
-            LightCurveWeights.fit(network[both], shape[both], truth[both]),
-            LightCurveWeights.fit(network[has_network], np.zeros_like(network[has_network]), truth[has_network]),
-            LightCurveWeights.fit(np.zeros_like(shape[has_shape]), shape[has_shape], truth[has_shape]),
-        )
+        fits = []
+        for known, parts in (
+            (has_network & has_shape, (network, shape)),
+            (has_network, (network, np.zeros_like(shape))),
+            (has_shape, (np.zeros_like(network), shape)),
+        ):
+            first, second = (part[known] for part in parts)
+            fits.append(LightCurveWeights.fit(first, second, truth[known], hypothesis=hypothesis, within=within))
+        return cls(*fits)
 
     def weigh(
         self, probability: npt.ArrayLike, log_shape: npt.ArrayLike, *, hypothesis: npt.ArrayLike, within: npt.ArrayLike

@@ -9,7 +9,7 @@ numbers of both enter as a prior.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +27,20 @@ __all__ = ["MixtureSettings", "PopulationPlaces", "StarEvidence", "SurveyMixture
 _CONTACT, _NEAR = HYPOTHESES.index("contact"), HYPOTHESES.index("near_contact")
 # Hypotheses of which theory has a density.
 _PREDICTED = (_CONTACT, _NEAR)
-# Share of every density that is that of all stars together: where a kind has no star, its density says little.
+# Share of every density that is that of all stars together: where a kind has no star, its density says little, and one
+# that rests on few stars says little anywhere. So many stars count for as much as the survey as a whole.
 _OF_ALL = 0.05
+_OF_ALL_STARS = 5.0
+# Stars that count beforehand for each hypothesis, and for each half of how far contact and near contact follow theory.
+_SHARE_STARS = 1.0
+_THEORY_STARS = 2.5
 # A density in all three axes below which no place is told from another: one star in a million a bin of the survey.
 _LEAST_SHARE = 1e-6
 # Stars that the library's division of a hypothesis into kinds counts for, beside those of the survey.
 _BEFOREHAND = 5.0
-_MOST_STEPS = 100
+_MOST_STEPS = 200
 _CONVERGED = 3e-4
+_WITHIN_CONVERGED = 1e-2
 
 
 class MixtureSettings(SettingsModel):
@@ -127,7 +133,9 @@ class SurveyMixture:
     densities : tuple of SurveyDensity
         Densities of the rest by hypothesis, and last of all stars.
     steps : int
-        Steps until nothing changed any more.
+        Steps that were made.
+    converged : bool
+        Whether the last of them changed nothing any more.
     stars : int
         Stars with light curves that they were found from.
     """
@@ -138,6 +146,7 @@ class SurveyMixture:
     as_predicted: FloatArray
     densities: tuple[SurveyDensity, ...]
     steps: int
+    converged: bool
     stars: int
 
     @classmethod
@@ -207,7 +216,9 @@ class SurveyMixture:
         least = _LEAST_SHARE / float(np.prod(grid.step[:dimensions]))
         log_density = np.empty((len(bins), len(HYPOTHESES)))
         for k, name in enumerate(HYPOTHESES):
-            rest = (1.0 - _OF_ALL) * found[k] + _OF_ALL * of_all
+            rests_on = np.maximum(self.densities[k].total - own[:, k], 0.0)
+            common = np.maximum(_OF_ALL, _OF_ALL_STARS / (_OF_ALL_STARS + rests_on))
+            rest = (1.0 - common) * found[k] + common * of_all
             if k in _PREDICTED:
                 places = stars.population.density if dimensions == 3 else stars.population.in_period
                 predicted = np.nan_to_num(places[name][chosen])
@@ -268,28 +279,32 @@ class _Fit:
         from_theory = np.zeros_like(responsibility)
         for k in _PREDICTED:
             from_theory[:, k] = responsibility[:, k] * (0.5 if self.settings.learn_places else 1.0)
-        mixture, log_place = self._step(responsibility, from_theory, within, 0)
+        mixture, log_place = self._step(responsibility, from_theory, within)
         for number in range(1, _MOST_STEPS + 1):
             joint = mixture.log_joint(self.stars, log_place)
             responsibility = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)) * self.counted[:, None]
             from_theory = self._from_theory(mixture, responsibility, log_place)
             within = self._within(responsibility, mixture.within)
-            before, (mixture, log_place) = mixture, self._step(responsibility, from_theory, within, number)
-            change = (
-                np.abs(mixture.share - before.share).max() + np.abs(mixture.as_predicted - before.as_predicted).max()
-            )
-            if change < _CONVERGED:
+            before, (mixture, log_place) = mixture, self._step(responsibility, from_theory, within)
+            shares, parts = mixture.share - before.share, mixture.as_predicted - before.as_predicted
+            settled = bool(max(np.abs(shares).max(), np.abs(parts).max()) < _CONVERGED)
+            settled &= bool(np.abs(within - before.within).max() < _WITHIN_CONVERGED)
+            mixture = replace(mixture, steps=number, converged=settled)
+            if settled:
                 break
         return mixture, log_place
 
     def _step(
-        self, responsibility: FloatArray, from_theory: FloatArray, within: FloatArray, number: int
+        self, responsibility: FloatArray, from_theory: FloatArray, within: FloatArray
     ) -> tuple[SurveyMixture, FloatArray]:
         """Shares and densities of given responsibilities, and the density at every star."""
         stars = self.stars
         share = self._shares(responsibility)
         of_kind = responsibility[self.located].sum(axis=0)
-        predicted = from_theory[self.located].sum(axis=0) / np.maximum(of_kind, 1e-9)
+        theory = from_theory[self.located].sum(axis=0)
+        predicted = np.zeros(len(HYPOTHESES))
+        for k in _PREDICTED:
+            predicted[k] = (theory[k] + _THEORY_STARS) / (of_kind[k] + 2.0 * _THEORY_STARS)
         if not self.settings.learn_places:
             predicted[list(_PREDICTED)] = 1.0
         own = np.zeros((len(stars.place), len(HYPOTHESES) + 1))
@@ -298,7 +313,8 @@ class _Fit:
         densities: tuple[SurveyDensity, ...] = ()
         if self.grid is not None:
             densities = tuple(SurveyDensity.of(self.grid, self.bins, own[self.located, k]) for k in range(own.shape[1]))
-        mixture = SurveyMixture(self.grid, share, within, predicted, densities, number, int(self.counted.sum()))
+        n_stars = int(self.counted.sum())
+        mixture = SurveyMixture(self.grid, share, within, predicted, densities, steps=0, converged=False, stars=n_stars)
         return mixture, mixture.log_place(stars, weight=own)
 
     def _within(self, responsibility: FloatArray, before: FloatArray) -> FloatArray:
@@ -312,7 +328,7 @@ class _Fit:
 
     def _shares(self, responsibility: FloatArray) -> FloatArray:
         """Shares of the kinds, with those stars of contact and near contact that the prior counts for."""
-        counts = responsibility.sum(axis=0)
+        counts = responsibility.sum(axis=0) + _SHARE_STARS
         numbers = np.array([self.stars.population.number.get(HYPOTHESES[k], 0.0) for k in _PREDICTED])
         if numbers.sum() > 0:
             ratio = numbers / numbers.sum()
@@ -322,8 +338,8 @@ class _Fit:
                 counts[list(_PREDICTED)] = both * (counts[list(_PREDICTED)] + extra * ratio) / max(both + extra, 1e-9)
             else:
                 counts[list(_PREDICTED)] = both * ratio
-        total = counts.sum()
-        return counts / total if total > 0 else np.full(len(HYPOTHESES), 1.0 / len(HYPOTHESES))
+        share: FloatArray = counts / counts.sum()
+        return share
 
     def _from_theory(self, mixture: SurveyMixture, responsibility: FloatArray, log_place: FloatArray) -> FloatArray:
         """Part of each responsibility that falls to the population's density."""

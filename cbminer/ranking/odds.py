@@ -22,6 +22,8 @@ __all__ = ["Ranker", "contact_ranks", "is_degenerate"]
 _CONTACT, _NEAR = HYPOTHESES.index("contact"), HYPOTHESES.index("near_contact")
 # Kinds whose light curves are as round as those of contact binaries.
 _RIVALS = [_NEAR, HYPOTHESES.index("ellipsoidal")]
+# Light curves from which on stars without one get odds, by what the others are.
+_FEWEST_CURVES = 50
 _FLAGS = Flag.DEGENERATE | Flag.OUTSIDE_POPULATION | Flag.NO_PLACE_EVIDENCE | Flag.NO_CURVE_EVIDENCE
 
 
@@ -116,6 +118,7 @@ class Ranker:
             "within": within,
             "stars": mixture.stars,
             "steps": mixture.steps,
+            "converged": mixture.converged,
             "predicted_numbers": predicted,
             "predicted_numbers_within_limits": counted,
         }
@@ -123,8 +126,9 @@ class Ranker:
     def _with_columns(self, stars: QTable, evidence: StarEvidence, log_place: FloatArray) -> QTable:
         joint = self.mixture.log_joint(evidence, log_place)
         posterior = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-        # Without any light curve nobody knows what the survey is made of.
-        something = (evidence.has_curve | evidence.has_period) & (self.mixture.stars > 0)
+        # From a few light curves nobody knows what the other stars of the survey are.
+        enough = self.mixture.stars >= _FEWEST_CURVES
+        something = evidence.has_curve | (evidence.has_period & enough)
         posterior[~something] = np.nan
         result = stars.copy()
         for k, name in enumerate(HYPOTHESES):
@@ -203,7 +207,7 @@ def contact_ranks(stars: QTable, chosen: npt.NDArray[np.bool_]) -> npt.NDArray[n
     stars : `~astropy.table.QTable`
         Columns id, post_contact and ln_odds.
     chosen : `~numpy.ndarray`
-        Stars that get a place, bool, shape (n,).
+        Stars that get a place, bool, shape (n,); those without a probability come last.
 
     Returns
     -------

@@ -15,9 +15,19 @@ _BINS_A_SIGMA = 2.0
 # Sharing a star between bins and interpolating between them add a sixth of a squared bin each to the variance.
 _FILTER = float(np.sqrt(_BINS_A_SIGMA**2 - 1.0 / 3.0))
 _PADDING_SIGMAS = 4.0
+
+
+def _peak() -> tuple[float, float]:
+    """Work out what the smoothing leaves of a star in its own bin, and in the next one."""
+    alone = np.zeros(41)
+    alone[20] = 1.0
+    smooth = gaussian_filter1d(alone, _FILTER, mode="constant", truncate=_PADDING_SIGMAS)
+    return float(smooth[20]), float(smooth[21])
+
+
+_PEAK = _peak()
 # However far outliers lie, the bins fit in memory: beyond this many bandwidths from the median a place is held there.
 _FARTHEST = 40.0
-_NORMAL = 1.0 / np.sqrt(2.0 * np.pi)
 # Half of the width between the 16th and the 84th percentile is the standard deviation of a normal distribution.
 _CENTRAL = (16.0, 84.0)
 
@@ -64,15 +74,26 @@ class PlaceGrid:
         n_0, n_1, n_2 = (int(n) for n in np.ceil((held.max(axis=0) + _PADDING_SIGMAS * bandwidth - origin) / step) + 1)
         return cls(origin, step, (n_0, n_1, n_2))
 
-    @property
-    def own(self) -> float:
-        """Density that a star of weight 1 has at its own place: the peak of the smoothing."""
-        return float(np.prod(_NORMAL / (_BINS_A_SIGMA * self.step)))
+    def own(self, bins: FloatArray) -> FloatArray:
+        """Density that stars of weight 1 have at their own places.
 
-    @property
-    def own_in_period(self) -> float:
-        """The same in log P alone."""
-        return float(_NORMAL / (_BINS_A_SIGMA * self.step[0]))
+        Parameters
+        ----------
+        bins : `~numpy.ndarray`
+            Places in units of bins along some of the axes, the first one first; shape (n, axes).
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            What the sharing between bins, the smoothing and the interpolation leave of one star; shape (n,).
+        """
+        n_axes = bins.shape[1]
+        lower = np.minimum(bins.astype(np.int64), np.array(self.shape[:n_axes]) - 2)
+        beyond = bins - lower
+        same, next_one = _PEAK
+        along = (beyond**2 + (1.0 - beyond) ** 2) * same + 2.0 * beyond * (1.0 - beyond) * next_one
+        result: FloatArray = np.prod(along / self.step[:n_axes], axis=1)
+        return result
 
     def bins(self, places: FloatArray) -> FloatArray:
         """Places in units of bins, held within the grid.
@@ -148,7 +169,7 @@ class SurveyDensity:
         `~numpy.ndarray`
             Density, shape (n,).
         """
-        found = map_coordinates(self.in_all, bins.T, order=1, mode="nearest") - less * self.grid.own
+        found = map_coordinates(self.in_all, bins.T, order=1, mode="nearest") - less * self.grid.own(bins)
         result: FloatArray = np.maximum(found, 0.0) / np.maximum(self.total - less, 1e-9)
         return result
 
@@ -167,7 +188,8 @@ class SurveyDensity:
         `~numpy.ndarray`
             Density, shape (n,).
         """
-        found = np.interp(bins, np.arange(len(self.in_period)), self.in_period) - less * self.grid.own_in_period
+        own = self.grid.own(bins[:, np.newaxis])
+        found = np.interp(bins, np.arange(len(self.in_period)), self.in_period) - less * own
         result: FloatArray = np.maximum(found, 0.0) / np.maximum(self.total - less, 1e-9)
         return result
 

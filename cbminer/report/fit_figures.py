@@ -63,7 +63,7 @@ def fit_figure(fit: StarFit, *, settings: FitSettings, period: float, survey: st
             _draw_band(axes[:, column], fit, data, band)
         for row, words in enumerate(("magnitude", "less contact\n[mmag]", "less near contact\n[mmag]")):
             axes[row, 0].set_ylabel(words, fontsize=11 if row == 0 else 8)
-        figure.suptitle(_title(fit, period, survey), fontsize=7.5)
+        figure.suptitle(_title(fit, period, survey), fontsize=6.8)
         figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return figure
 
@@ -125,7 +125,11 @@ def _range(column: FloatArray) -> tuple[float, float]:
 def _title(fit: StarFit, period: float, survey: str) -> str:
     simulated = " (simulated)" if survey == "mock" else ""
     odds = f"{fit.ln_bayes_contact:+.1f} ± {fit.e_ln_bayes_contact:.1f}"
-    lines = [f"{fit.star}{simulated}, P = {period:.5f} d; ln Bayes factor, contact over near contact: {odds}"]
+    chi2 = ", ".join(f"{model.chi2:.0f} / {model.dof} {_LINES[model.name]['label']}" for model in fit.fits)
+    lines = [
+        f"{fit.star}{simulated}, P = {period:.5f} d",
+        f"ln Bayes factor, contact over near contact: {odds}; $\\chi^2$: {chi2}",
+    ]
     for model in fit.fits:
         values = []
         for name in model.hypothesis.parameters[:-1]:
@@ -134,7 +138,7 @@ def _title(fit: StarFit, period: float, survey: str) -> str:
             values.append(
                 f"{_LABELS[name].removesuffix(' [deg]')} = {median:.{digits}f} ± {(high - low) / 2:.{digits}f}"
             )
-        lines.append(f"{_LINES[model.name]['label']}: {', '.join(values)}; $\\chi^2$ = {model.chi2:.0f} / {model.dof}")
+        lines.append(f"{_LINES[model.name]['label']}: {', '.join(values)}")
     return "\n".join(lines)
 
 

@@ -15,6 +15,8 @@ __all__ = ["candidate_lines", "compare_choices", "mixture_lines", "odds_lines", 
 
 _SHOWN = 10
 _WIDTH = 80
+# Light curves below which what is learned from a survey is hardly more than the priors.
+_FEW = 100
 # Probabilities below this are not printed.
 _LEAST_SHOWN = 0.005
 # Parts of the odds by what they are called, and the odds ratio from which on a part is worth a word.
@@ -73,7 +75,7 @@ def reason_of(star: QTable) -> str:
     """
     odds = values(star, "ln_odds")[0]
     if np.isnan(odds):
-        return "no odds: neither light curve nor period"
+        return "no odds: no light curve, and too few in the survey to tell what it may be"
     parts = [(words, values(star, name)[0]) for name, words in _PARTS.items()]
     told = [f"{words} {value:+.1f}" for words, value in parts if abs(value) >= _WORTH] or ["no part above 1"]
     flags = int(star["flags"][0])
@@ -100,7 +102,7 @@ def odds_lines(star: QTable, *, contour: float) -> Iterator[str]:
     """
     posterior = {name: values(star, f"post_{name}")[0] for name in HYPOTHESES}
     if np.isnan(posterior["contact"]):
-        yield "odds are not known: neither light curve nor period"
+        yield "odds are not known: no light curve, and too few in the survey to tell what it may be"
         return
     ordered = sorted(posterior.items(), key=lambda item: -item[1])
     told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in ordered if value >= _LEAST_SHOWN)
@@ -146,6 +148,10 @@ def mixture_lines(galaxy: str, record: Mapping[str, Any]) -> Iterator[str]:
         return
     shares = ", ".join(f"{100 * record['share'][name]:.1f} % {name.replace('_', ' ')}" for name in HYPOTHESES)
     yield from wrap(f"{galaxy}  {record['stars']:,} light curves are {shares}", _WIDTH, subsequent_indent="    ")
+    if record["stars"] < _FEW:
+        yield f"    note: odds from {record['stars']} light curves; frequencies and places are hardly known"
+    if not record["converged"]:
+        yield f"    note: frequencies and places still changed after {record['steps']} steps"
     expected, predicted = record["share"]["contact"] * record["stars"], record["predicted_numbers"]["contact"]
     share = record["as_predicted"]["contact"]
     text = (

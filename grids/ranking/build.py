@@ -1,6 +1,6 @@
 """Build what the ranking knows of light curves: the library of shapes, and how it goes together with the network.
 
-Usage: python grids/ranking/build.py [--work FOLDER] [--threads N] [--shapes-only]
+Usage: python grids/ranking/build.py [--work FOLDER] [--threads N] [--keep-shapes]
 
 Writes shapes.npz (depths, W and c of light curves without noise by hypothesis) and light_curves.json (the weights of
 the network's probabilities and of the likelihood of shapes, fitted on stars that are observed, cleaned and measured as
@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from scipy.special import softmax
 
 from cbminer.classifier.classes import CLASSES, classes_of_kinds
 from cbminer.classifier.evaluation import area_under_curve
@@ -26,7 +25,7 @@ from cbminer.measurement import MeasurementSettings, StarTask, fit_curves, summa
 from cbminer.morphology.fourier import FourierSettings
 from cbminer.morphology.shape import measure_shapes
 from cbminer.ranking.hypotheses import HYPOTHESES, hypotheses_of
-from cbminer.ranking.light_curves import CurveEvidence, LightCurveEvidence, LightCurveWeights, log_network
+from cbminer.ranking.light_curves import LightCurveEvidence, LightCurveWeights
 from cbminer.ranking.reliability import reliability
 from cbminer.ranking.shape_library import SHAPE_COLUMNS, ShapeLibrary
 from cbminer.settings import load_settings
@@ -127,7 +126,7 @@ class Examples:
     """Stars of known nature with what their light curves say; arrays of n stars."""
 
     probability: np.ndarray
-    log_shape: np.ndarray
+    log_kind: np.ndarray
     hypothesis: np.ndarray
     inclination: np.ndarray
 
@@ -158,9 +157,7 @@ def examples(path: Path, *, library: ShapeLibrary, seed: int) -> Examples:
         values, errors = (
             np.column_stack([found[f"{prefix}{name}"] for name in SHAPE_COLUMNS]) for prefix in ("", "e_")
         )
-        log_kind = library.log_likelihood(values, errors)
-        shape = CurveEvidence(log_kind, library.hypothesis, library.within).by_hypothesis()
-        measured.append((probability, shape))
+        measured.append((probability, library.log_likelihood(values, errors)))
         truth.append((true_hypotheses(rows), np.array(rows["inclination"], dtype=float)))
     return Examples(*(np.concatenate(parts) for parts in (*zip(*measured, strict=True), *zip(*truth, strict=True))))
 
@@ -178,27 +175,24 @@ def true_hypotheses(rows: dict) -> np.ndarray:
     return hypotheses_of(label, kinds)
 
 
-def judge(evidence: LightCurveEvidence, stars: Examples) -> dict:
+def judge(evidence: LightCurveEvidence, stars: Examples, library: ShapeLibrary) -> dict:
     """Say how good the probabilities of stars are that were not fitted, all hypotheses equally frequent."""
-    known = np.isfinite(stars.probability).all(axis=1) & np.isfinite(stars.log_shape).all(axis=1)
+    known = np.isfinite(stars.probability).all(axis=1) & np.isfinite(stars.log_kind).all(axis=1)
     truth = stars.hypothesis[known]
     weight = (1.0 / np.bincount(truth, minlength=len(HYPOTHESES)))[truth]
     chosen = np.random.default_rng(0).choice(len(truth), len(truth), p=weight / weight.sum())
-    unknown = np.full_like(stars.probability[known], np.nan), np.full_like(stars.log_shape[known], np.nan)
-    record, every = {"stars": len(truth)}, np.arange(len(HYPOTHESES))
-    for name, parts in (
-        ("both", (stars.probability[known], stars.log_shape[known])),
-        ("network_only", (stars.probability[known], unknown[1])),
-        ("shape_only", (unknown[0], stars.log_shape[known])),
-        ("as if independent", None),
+    network, shape = stars.probability[known], stars.log_kind[known]
+    ones = LightCurveWeights(1.0, 1.0, np.zeros(len(HYPOTHESES)))
+    independent = LightCurveEvidence(ones, ones, ones)
+    record = {"stars": len(truth)}
+    for name, weights, parts in (
+        ("both", evidence, (network, shape)),
+        ("network_only", evidence, (network, np.full_like(shape, np.nan))),
+        ("shape_only", evidence, (np.full_like(network, np.nan), shape)),
+        ("as if independent", independent, (network, shape)),
     ):
-        if parts is None:
-            weights = LightCurveWeights(1.0, 1.0, np.zeros(len(HYPOTHESES)))
-            both = weights.combine(log_network(stars.probability[known]), stars.log_shape[known], every)
-            probability = softmax(both, axis=1)
-        else:
-            weighed = evidence.weigh(*parts, hypothesis=every, within=np.ones(len(HYPOTHESES)))
-            probability = np.exp(weighed.by_hypothesis())
+        weighed = weights.weigh(*parts, hypothesis=library.hypothesis, within=library.within)
+        probability = np.exp(weighed.by_hypothesis())
         probability = probability[chosen]
         right = truth[chosen]
         scored = -np.log(np.take_along_axis(probability, right[:, None], axis=1)).mean()
@@ -219,17 +213,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("ranking-build"))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--shapes-only", action="store_true")
+    parser.add_argument("--keep-shapes", action="store_true", help="fit the weights to the library that is there")
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    library = build_shapes(given.work, given.threads)
-    if given.shapes_only:
-        return 0
+    kept = HERE / "shapes.npz"
+    library = ShapeLibrary.load(kept) if given.keep_shapes else build_shapes(given.work, given.threads)
     fitted_to, judged_on = (
         examples(observed(given.work, name, rows, seed, given.threads), library=library, seed=seed)
         for name, rows, seed in (("fit", FIT_ROWS, FIT_SEED), ("judge", JUDGE_ROWS, JUDGE_SEED))
     )
-    evidence = LightCurveEvidence.fit(fitted_to.probability, fitted_to.log_shape, fitted_to.hypothesis)
+    evidence = LightCurveEvidence.fit(
+        fitted_to.probability,
+        fitted_to.log_kind,
+        fitted_to.hypothesis,
+        hypothesis=library.hypothesis,
+        within=library.within,
+    )
     record = {
         "weights": evidence.as_dict(),
         "made_of": {
@@ -238,7 +237,7 @@ def main() -> int:
             "fit_rows": FIT_ROWS,
             "network": classifier_model("standard").version,
         },
-        "judged": judge(evidence, judged_on),
+        "judged": judge(evidence, judged_on, library),
     }
     (HERE / "light_curves.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(record, indent=1))
