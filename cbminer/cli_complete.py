@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
-from cbminer.settings import load_settings
+from cbminer.cli_run import RunOption, only_run
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["complete"]
@@ -17,14 +17,15 @@ __all__ = ["complete"]
 
 def complete(
     *,
-    run: Annotated[Path, typer.Option(help="Output folder of the run.")],
+    run: RunOption = None,
     n: Annotated[int | None, typer.Option("--n", min=1, help="Binaries to inject. Default: 5,000.")] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Seed of everything random. Default: that of the run.")
     ] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
     settings: Annotated[
-        Path | None, typer.Option(help="Settings file in TOML: [completeness], [population], [sampling] and [library].")
+        Path | None,
+        typer.Option(help="Settings file in TOML over those of the run."),
     ] = None,
     cache: CacheOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier call.")] = False,
@@ -35,13 +36,14 @@ def complete(
     from cbminer.provenance import read_provenance
     from cbminer.report.completeness_products import describe_completeness, report_completeness, write_completeness
 
+    run = run or only_run()
     monitor, folder = TerminalMonitor(), run / "completeness"
     provenance = read_provenance(run)
     check_output_folder(folder, overwrite=overwrite)
     found = inject_into_run(
         run,
         cache=cache_folder(cache),
-        given=None if settings is None else load_settings(settings),
+        given=settings,
         n=n,
         seed=seed,
         jobs=jobs or os.cpu_count() or 1,

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
-from cbminer.settings import load_settings, settings_from_mapping
+from cbminer.cli_run import RunOption, only_run
+from cbminer.settings import settings_from_mapping, settings_over
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["fit"]
@@ -16,7 +17,7 @@ __all__ = ["fit"]
 def fit(
     stars: Annotated[list[str] | None, typer.Argument(help="Stars to fit. Default: the best of the run.")] = None,
     *,
-    run: Annotated[Path, typer.Option(help="Output folder of the run.")],
+    run: RunOption = None,
     best: Annotated[int | None, typer.Option(min=1, help="How many of the best. Default: as the settings say.")] = None,
     settings: Annotated[
         Path | None, typer.Option(help="Settings file in TOML, of which [fit] counts. Default: those of the run.")
@@ -35,8 +36,9 @@ def fit(
     from cbminer.report.fit_products import describe_fits, write_fits
     from cbminer.synthetic.phoebe_passbands import load_phoebe
 
+    run = run or only_run()
     recorded = settings_from_mapping(read_provenance(run).settings)
-    chosen = recorded.fit if settings is None else load_settings(settings).fit
+    chosen = (recorded if settings is None else settings_over(recorded, settings)).fit
     if best is not None:
         chosen = chosen.model_copy(update={"best": best})
     # Here, so that what is missing is said before hours of fits.

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from cbminer.cli_run import RunOption, only_run
-from cbminer.settings import load_settings
+from cbminer.settings import settings_over
 
 __all__ = ["report"]
 
@@ -45,11 +45,12 @@ def report(
     from cbminer.report.published_list import read_published
 
     folder = run or only_run()
-    resolved = load_settings(settings)
+    judged = read_judged_run(folder)
+    resolved = judged.settings if settings is None else settings_over(judged.settings, settings)
     published = read_published(against, name=name, id_column=id_column)
     place = out or folder / f"against-{re.sub(r'[^A-Za-z0-9._-]+', '-', published.name)}"
     check_output_folder(place, overwrite=overwrite)
-    comparison = compare_with_list(read_judged_run(folder), published, settings=resolved.against)
+    comparison = compare_with_list(judged, published, settings=resolved.against)
     lines = list(comparison_lines(comparison))
     with output_folder(place, overwrite=overwrite) as temporary:
         write_comparison(temporary, comparison, lines, command=shlex.join(["cbminer", *sys.argv[1:]]))

@@ -13,7 +13,7 @@ RunOption = Annotated[Path | None, typer.Option("--run", help="Output folder of 
 
 
 def only_run() -> Path:
-    """Find the only output folder of a run below this folder.
+    """Find the only output folder of a run: this folder, or the one below it.
 
     Returns
     -------
@@ -25,9 +25,13 @@ def only_run() -> Path:
     SettingsError
         If there is none, or more than one.
     """
+    from cbminer.judged import JUDGED_FILE
     from cbminer.provenance import PROVENANCE_FILE
 
-    runs = sorted(path.parent for path in Path().glob(f"*/{PROVENANCE_FILE}"))
+    here = Path()
+    # Products made of a run have a provenance of their own.
+    folders = [here] if (here / JUDGED_FILE).exists() else sorted(path.parent for path in here.glob(f"*/{JUDGED_FILE}"))
+    runs = [folder for folder in folders if (folder / PROVENANCE_FILE).exists()]
     if len(runs) == 1:
         return runs[0]
     found = f"found {', '.join(str(run) for run in runs)}" if runs else "found none here"

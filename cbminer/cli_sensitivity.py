@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cbminer.cli_run import RunOption, only_run
-from cbminer.settings import load_settings
+from cbminer.settings import settings_over
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["sensitivity"]
@@ -34,7 +34,7 @@ def sensitivity(
     place = out or folder / "sensitivity"
     check_output_folder(place, overwrite=overwrite)
     judged = read_judged_run(folder)
-    chosen = load_settings(settings).sensitivity
+    chosen = (judged.settings if settings is None else settings_over(judged.settings, settings)).sensitivity
     if bootstrap is not None:
         chosen = chosen.model_copy(update={"draws": bootstrap})
     drawn = judged.settings.seed if seed is None else seed

@@ -325,3 +325,22 @@ def test_a_mock_run_is_compared_with_its_truth(mock_archive, tmp_path, capsys):
     for line in lost:
         assert line["reason"].split(":")[0] == rejected[line["id"]].split(":")[0]
     assert "SIMULATED STARS" in next(iter(comparison_lines(comparison)))
+
+
+def test_the_sign_of_a_declination_in_three_columns(tmp_path):
+    """The sign stands before the degrees where it has no column of its own, also before those of -0."""
+    path = tmp_path / "list.csv"
+    path.write_text("RAh,RAm,RAs,DEd,DEm,DEs\n5,20,0.0,-69,10,11.5\n5,20,0.0,12,30,0.0\n")
+    found = read_published(path)
+    assert found.dec == pytest.approx([-(69 + 10 / 60 + 11.5 / 3600), 12.5])
+    path.write_text("RAh,RAm,RAs,DEd,DEm,DEs\n5,20,0.0,-00,10,0.0\n5,20,0.0,+00,30,0.0\n")
+    signs = read_published(path).dec
+    assert abs(signs[0]) == pytest.approx(10 / 60)
+
+
+def test_impossible_positions_are_counted_and_no_traceback(tmp_path):
+    path = tmp_path / "list.csv"
+    path.write_text("name,ra,dec\nfoo,80.0,-95.0\nbar,80.0,-69.0\nbaz,80.0,nan\n")
+    found = read_published(path)
+    assert np.isnan(found.dec).tolist() == [True, False, True]
+    assert any("2 entries have no position" in note for note in found.notes)

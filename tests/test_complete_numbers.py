@@ -15,6 +15,7 @@ from cbminer.completeness.noise import Donors, SurveyNoise, measure_errors, outl
 from cbminer.completeness.numbers import (
     Passing,
     PredictedNumbers,
+    _drawn_shares,
     corrected_number,
     passing,
     predicted_numbers,
@@ -24,7 +25,7 @@ from cbminer.completeness.numbers import (
 from cbminer.completeness.rates import AXES, binomial_interval, rate_map, samples_of, tabulate_rates
 from cbminer.completeness.settings import InjectionSettings
 from cbminer.completeness.systems import SystemLaws
-from cbminer.completeness.weights import population_weights
+from cbminer.completeness.weights import _with_limits, population_weights
 from cbminer.errors import ArchiveError
 from cbminer.lightcurves.cleaning import CleaningSettings
 from cbminer.measurement import MeasurementSettings, StarTask
@@ -303,3 +304,34 @@ def test_the_table_of_numbers_compares_a_run_with_its_population(population):
     # The star-formation rate is common to both phases: the ratio is better known than either.
     assert 0 < known.e_log_ratio < 0.5
     assert all(table[name].info.description for name in table.colnames)
+
+
+def test_shares_of_all_and_of_none_have_errors_too():
+    """Ten binaries of which all pass, and of which none does, with most of the weight on two of them."""
+    weight = np.array([10.0, 10.0, *np.ones(8)])
+    counted = np.ones(10, dtype=bool)
+    n_effective = weight.sum() ** 2 / (weight**2).sum()
+    for sample in (counted, ~counted):
+        found = passing(weight, counted=counted, sample=sample)
+        assert found.n_effective == pytest.approx(n_effective)
+        # Jeffreys: the standard deviation of a beta distribution of one half and n + one half.
+        assert found.error == pytest.approx(beta(0.5, n_effective + 0.5).std())
+    half = passing(weight, counted=counted, sample=np.arange(10) % 2 == 0)
+    assert half.error >= 0.25
+
+
+def test_a_share_of_none_is_drawn_about_its_error():
+    drawn = _drawn_shares(Passing(0.0, 0.05, 10.0), np.random.default_rng(1), 100_000)
+    assert drawn.mean() == pytest.approx(0.05, rel=0.02)
+    drawn = _drawn_shares(Passing(0.8, 0.1, 10.0), np.random.default_rng(1), 100_000)
+    assert (drawn.mean(), drawn.std()) == (pytest.approx(0.8, rel=0.01), pytest.approx(0.1, rel=0.02))
+
+
+def test_limits_of_the_count_are_edges_of_cells():
+    edges = _with_limits(np.arange(-7.25, 0.3, 0.5), [-6.5, -1.0])
+    assert {-6.5, -1.0} <= set(edges.tolist())
+    assert edges[0] == -7.25
+    assert (np.diff(edges) > 0.09).all()
+    assert _with_limits(np.arange(0.0, 1.0, 0.1), [3.0]).tolist() == np.arange(0.0, 1.0, 0.1).tolist()
+    # An edge that is all but a limit gives way to it.
+    assert _with_limits(np.array([0.0, 0.49, 1.0]), [0.5]).tolist() == [0.0, 0.5, 1.0]

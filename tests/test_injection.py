@@ -10,9 +10,10 @@ from astropy.table import QTable
 
 from cbminer.catalogue.schema import conform
 from cbminer.cli import main
-from cbminer.columns import label_column, values
+from cbminer.columns import float_column, label_column, values
 from cbminer.completeness import injection, observing
 from cbminer.completeness.columns import INJECTED, TRUTH
+from cbminer.completeness.completing import _open_clouds
 from cbminer.completeness.injection import inject, injection_plan
 from cbminer.completeness.observing import make_chunk
 from cbminer.completeness.rates import tabulate_cuts, tabulate_rates
@@ -20,6 +21,7 @@ from cbminer.completeness.survey_field import Hosts, open_field
 from cbminer.completeness.systems import KINDS, draw_systems
 from cbminer.errors import ArchiveError, SettingsError
 from cbminer.flags import Flag
+from cbminer.monitor import Monitor
 from cbminer.pipeline import judge_new_stars, run_contexts
 from cbminer.report import completeness_products
 from cbminer.report.completeness_figures import completeness_curves, completeness_map, cut_losses
@@ -218,6 +220,31 @@ def test_a_cut_that_nothing_passes_leaves_no_completeness(opened, fields, tmp_pa
     assert np.asarray(cuts["n"]).sum() == 24
     # The stars themselves are the same ones.
     np.testing.assert_array_equal(values(injected, "I_mag", "mag"), values(ordinary, "I_mag", "mag"))
+
+
+def test_missing_magnitudes_are_those_of_the_whole_catalogue(opened):
+    """Of a server only stars with V are asked for their light curves: V is missing from others all the same."""
+    stars = opened.clouds["LMC"].stars.copy()
+    lacks = np.isnan(values(stars, "V_mag", "mag"))
+    lacks[: len(stars) // 4] = True
+    stars["V_mag"] = float_column(np.where(lacks, np.nan, values(stars, "V_mag", "mag")), "mag")
+    stars["flags"] = np.asarray(stars["flags"]) | np.where(lacks, int(Flag.LIGHT_CURVE_NOT_READ), 0)
+    hosts = Hosts.of(stars)
+    assert len(hosts) == (~lacks).sum()
+    assert 1 - hosts.has_V.mean() == pytest.approx(lacks.mean(), abs=0.05)
+
+
+def test_a_cloud_without_light_curves_is_left_out_and_named(opened):
+    dark = opened.clouds["LMC"].stars.copy()
+    dark["galaxy"] = np.full(len(dark), "SMC")
+    dark["flags"] = np.asarray(dark["flags"]) | int(Flag.NO_LIGHT_CURVE)
+    clouds = opened.clouds | {"SMC": replace(opened.clouds["LMC"], galaxy="SMC", stars=dark)}
+    fields, notes = _open_clouds(replace(opened, clouds=clouds), opened.settings, 1, Monitor())
+    assert [field.galaxy for field in fields] == ["LMC"]
+    assert len(notes) == 1
+    assert "no light curve of the SMC" in notes[0]
+    with pytest.raises(ArchiveError, match="of the SMC"):
+        _open_clouds(replace(opened, clouds={"SMC": clouds["SMC"]}), opened.settings, 1, Monitor())
 
 
 def test_what_a_host_lacks_the_injected_star_lacks(fields):

@@ -13,11 +13,12 @@ from cbminer.columns import label_column
 from cbminer.completeness.injection import GENERATOR_VERSION, inject
 from cbminer.completeness.survey_field import Hosts, InjectionField, open_field
 from cbminer.completeness.systems import SystemLaws
+from cbminer.errors import ArchiveError
 from cbminer.monitor import Monitor
 from cbminer.pipeline import ReopenedRun, RunContext, judge_new_stars, run_contexts
 from cbminer.provenance import PROVENANCE_FILE
 from cbminer.resources import grid_path
-from cbminer.settings import Settings
+from cbminer.settings import Settings, settings_over
 from cbminer.theory.grid import read_grid
 from cbminer.theory.population import Cloud, Population, make_population
 
@@ -38,7 +39,7 @@ class InjectedRun:
     observed : `~astropy.table.QTable`
         Judged stars of the run.
     populations : dict of str to Population
-        Populations by Cloud, those of the package's grids.
+        Populations by Cloud, those that the odds of the run rest on.
     laws : dict of str to SystemLaws
         What the binaries were drawn from, by Cloud.
     settings : Settings
@@ -47,6 +48,8 @@ class InjectedRun:
         Seed of everything random.
     kept : `~pathlib.Path`
         Folder of the finished chunks; to be removed when the result is written.
+    notes : list of str
+        Clouds that were left out, and why.
     """
 
     injected: QTable
@@ -56,6 +59,7 @@ class InjectedRun:
     settings: Settings
     seed: int
     kept: Path
+    notes: list[str]
 
     def forget_chunks(self) -> None:
         """Remove the finished chunks, which the result holds."""
@@ -66,7 +70,7 @@ def inject_into_run(
     run: Path,
     *,
     cache: Path,
-    given: Settings | None = None,
+    given: Path | None = None,
     n: int | None = None,
     seed: int | None = None,
     jobs: int = 1,
@@ -80,9 +84,9 @@ def inject_into_run(
         Output folder of the run.
     cache : `~pathlib.Path`
         Folder of fetched files; finished chunks are kept there until the whole is written.
-    given : Settings, optional
-        Settings whose parts completeness, population, sampling and library replace those of the run. The selection
-        itself stays that of the run.
+    given : `~pathlib.Path`, optional
+        Settings file over the settings of the run, of which completeness, population, sampling and library count. The
+        selection itself stays that of the run.
     n, seed : int, optional
         Number of binaries and seed, those of the settings by default.
     jobs : int, optional
@@ -105,15 +109,16 @@ def inject_into_run(
     opened = run_contexts(run, cache=cache, monitor=told)
     settings = opened.settings
     if given is not None:
-        settings = settings.model_copy(update={name: getattr(given, name) for name in _REPLACED})
+        over = settings_over(settings, given)
+        settings = settings.model_copy(update={name: getattr(over, name) for name in _REPLACED})
     if n is not None:
         settings = settings.model_copy(update={"completeness": settings.completeness.model_copy(update={"n": n})})
     chosen = settings.seed if seed is None else seed
-    fields = [_open_cloud(context, opened, settings, chosen, told) for context in opened.clouds.values()]
+    fields, notes = _open_clouds(opened, settings, chosen, told)
     kept = cache / "completeness" / _recipe(run, settings, chosen)
     with told.step("injecting binaries", settings.completeness.n) as advance:
         injected = inject(fields, settings.completeness.n, seed=chosen, kept=kept, jobs=jobs, advance=advance)
-    observed = vstack([context.stars for context in opened.clouds.values()], metadata_conflicts="silent")
+    observed = vstack([opened.clouds[field.galaxy].stars for field in fields], metadata_conflicts="silent")
     return InjectedRun(
         injected,
         observed,
@@ -122,7 +127,25 @@ def inject_into_run(
         settings,
         chosen,
         kept,
+        notes,
     )
+
+
+def _open_clouds(
+    opened: ReopenedRun, settings: Settings, seed: int, monitor: Monitor
+) -> tuple[list[InjectionField], list[str]]:
+    """Open every Cloud that has light curves, and say why another is left out."""
+    fields, notes = [], []
+    refused: ArchiveError | None = None
+    for context in opened.clouds.values():
+        try:
+            fields.append(_open_cloud(context, opened, settings, seed, monitor))
+        except ArchiveError as error:
+            refused = error
+            notes.append(str(error))
+    if refused is not None and not fields:
+        raise refused
+    return fields, notes
 
 
 def _open_cloud(
@@ -144,8 +167,10 @@ def _open_cloud(
 
 
 def _population(galaxy: Cloud, settings: Settings) -> Population:
-    grid = read_grid(grid_path(f"roche-sse/{galaxy.lower()}/runs.parquet").parent)
-    return make_population(grid, galaxy, settings=settings.population)
+    """Make the population of a Cloud from the models that the odds rest on."""
+    given = settings.ranking.grid
+    folder = Path(given).expanduser() if given else grid_path(f"roche-sse/{galaxy.lower()}/runs.parquet").parent
+    return make_population(read_grid(folder), galaxy, settings=settings.population)
 
 
 def _recipe(run: Path, settings: Settings, seed: int) -> str:

@@ -86,14 +86,25 @@ def passing(weight: FloatArray, *, counted: Mask, sample: Mask) -> Passing:
 
     Notes
     -----
-    A ratio of two weighted sums; its error to first order from the scatter of their terms.
+    A ratio of two weighted sums; its error to first order from the scatter of their terms, and no less than that of
+    Jeffreys' interval for as many binaries of equal weight: where all or none of them pass, there is no scatter.
     """
     total = float(weight[counted].sum())
     if not total > 0:
         return Passing(np.nan, np.nan, 0.0)
     share = float(weight[sample].sum()) / total
     error = float(np.sqrt(((weight * (sample - share * counted)) ** 2).sum())) / total
-    return Passing(share, error, total**2 / float((weight[counted] ** 2).sum()))
+    n_effective = total**2 / float((weight[counted] ** 2).sum())
+    return Passing(share, max(error, _least_error(share, n_effective)), n_effective)
+
+
+def _least_error(share: float, n_effective: float) -> float:
+    passed = share * n_effective + 0.5
+    if share > 1.0:
+        return float(np.sqrt(passed)) / n_effective
+    lost = (1.0 - share) * n_effective + 0.5
+    both = passed + lost
+    return float(np.sqrt(passed * lost / (both + 1.0))) / both
 
 
 def corrected_number(
@@ -128,18 +139,26 @@ def corrected_number(
     Notes
     -----
     In this model the sample holds contact and near-contact pairs alone: nothing is taken off for any other kind. The
-    expected count is gamma distributed as Jeffreys has it for Poisson's law, the shares that pass are normal and not
-    below 0, the ratio is lognormal.
+    expected count is gamma distributed as Jeffreys has it for Poisson's law, and so are the shares that pass, with
+    their means and errors; the ratio is lognormal.
     """
     counts = rng.gamma(n_observed + 0.5, size=draws)
-    pass_c, pass_n = (
-        np.maximum(item.share + item.error * rng.normal(size=draws), 0.0) for item in (contact, near_contact)
-    )
+    pass_c, pass_n = (_drawn_shares(item, rng, draws) for item in (contact, near_contact))
     near = predicted.ratio * 10.0 ** (predicted.e_log_ratio * rng.normal(size=draws)) * pass_n
     with np.errstate(divide="ignore", invalid="ignore"):
         foreign = near / (near + pass_c)
         number = counts / (near + pass_c)
     return CorrectedNumber(_percentiles(number), _percentiles(foreign))
+
+
+def _drawn_shares(item: Passing, rng: np.random.Generator, draws: int) -> FloatArray:
+    if not item.error > 0:
+        return np.full(draws, item.share)
+    # Of a share of 0 only the error is known: half a binary, as Jeffreys has it.
+    shape = max((item.share / item.error) ** 2, 0.5)
+    mean = item.share if item.share > 0 else item.error
+    drawn: FloatArray = mean * rng.gamma(shape, size=draws) / shape
+    return drawn
 
 
 def _percentiles(drawn: FloatArray) -> Percentiles:

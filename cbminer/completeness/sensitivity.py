@@ -107,11 +107,20 @@ class Scan:
 
     @property
     def moved(self) -> tuple[int, int]:
-        """Stars that come where the limit is 10 % looser, and that go where it is 10 % tighter."""
+        """Stars that come where the limit is 10 % looser, and that go where it is 10 % tighter; 0 where unknown."""
         tight, loose = self.beside
         chosen, now = self.sample.selected, self.sample.selected[self.of_run]
-        changes = [chosen[index] != now for index in (loose, tight)]
-        return int(changes[0].sum()), int(changes[1].sum())
+        come, go = (
+            int((chosen[index] != now).sum()) if known else 0
+            for index, known in zip((loose, tight), self.known, strict=True)
+        )
+        return come, go
+
+    @property
+    def known(self) -> tuple[bool, bool]:
+        """Whether the sample is known where the limit is 10 % looser, and where it is 10 % tighter."""
+        tight, loose = self.beside
+        return bool(np.isfinite(self.sample.counts[loose, 0])), bool(np.isfinite(self.sample.counts[tight, 0]))
 
     @property
     def per_error(self) -> float:

@@ -110,8 +110,8 @@ def tabulate_summary(sensitivity: Sensitivity) -> QTable:
             "n_loose": _integers(
                 np.array([scan.sample.counts[k, 0] for scan, (_, k) in zip(scans, beside, strict=True)])
             ),
-            "n_come": [scan.moved[0] for scan in scans],
-            "n_go": [scan.moved[1] for scan in scans],
+            "n_come": MaskedColumn([scan.moved[0] for scan in scans], mask=[not scan.known[0] for scan in scans]),
+            "n_go": MaskedColumn([scan.moved[1] for scan in scans], mask=[not scan.known[1] for scan in scans]),
             "scale": float_column([scan.response.scale for scan in scans]),
             "per_10_percent": float_column(rates[:, 0]),
             "per_10_percent_O": float_column(rates[:, 1]),

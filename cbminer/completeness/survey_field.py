@@ -41,7 +41,8 @@ class Hosts:
     ra, dec : `~numpy.ndarray`
         Positions in degrees.
     has_V, has_I, has_T0 : `~numpy.ndarray`
-        Whether the catalogue lists these.
+        Whether the catalogue lists these: of the Cloud's stars at large, not of the host, for only stars that have them
+        may have been asked for their light curves.
     types : dict of str to tuple
         By kind: types of the survey and their shares.
     """
@@ -76,16 +77,23 @@ class Hosts:
         flags = np.asarray(stars["flags"])
         asked = (flags & Flag.LIGHT_CURVE_NOT_READ) == 0
         if not (asked & ((flags & _NO_CURVE) == 0)).any():
-            msg = "the run has read no light curve, so that none can lend its epochs: select again with light curves"
+            galaxy = str(label_column(stars, "galaxy")[0]) if len(stars) else "Cloud"
+            msg = (
+                f"the run has read no light curve of the {galaxy}, so that none can lend its epochs: select again with "
+                "light curves"
+            )
             raise ArchiveError(msg)
         chosen = stars[asked]
+        # Some order that has nothing to do with the stars, and from it evenly as many as there are hosts.
+        shuffled = np.argsort([crc32(name.encode()) for name in label_column(stars, "id").tolist()], kind="stable")
+        others = stars[shuffled[np.arange(len(chosen)) * len(stars) // len(chosen)]]
         return cls(
             label_column(chosen, "id"),
             values(chosen, "RAJ2000", "deg"),
             values(chosen, "DEJ2000", "deg"),
-            np.isfinite(values(chosen, "V_mag", "mag")),
-            np.isfinite(values(chosen, "I_mag", "mag")),
-            np.isfinite(values(chosen, "T0", "d")),
+            np.isfinite(values(others, "V_mag", "mag")),
+            np.isfinite(values(others, "I_mag", "mag")),
+            np.isfinite(values(others, "T0", "d")),
             {kind: _types(chosen, kind) for kind in KINDS},
         )
 

@@ -64,7 +64,13 @@ def population_weights(
     """
     priors, margin = laws.injection.priors, laws.injection.margin_M_V
     low, high = laws.box.M_V_bright - margin, laws.box.M_V_faint + margin
-    edges = (_LOG_P_EDGES, _even_edges(low, high, _M_V_WIDTH), _even_edges(priors.least_mass_ratio, 1.0, _Q_WIDTH))
+    counts = population.settings.counts
+    # No cell lies on both sides of a limit that decides what is counted.
+    edges = (
+        _with_limits(_LOG_P_EDGES, [float(np.log10(counts.period_max))]),
+        _with_limits(_even_edges(low, high, _M_V_WIDTH), [counts.M_V_bright, counts.M_V_faint]),
+        _even_edges(priors.least_mass_ratio, 1.0, _Q_WIDTH),
+    )
     places = _places(truth)
     drawn = np.histogramdd(places, bins=edges)[0] / len(places)
     wanted = _shares(population, PHASES[kind], edges)
@@ -75,6 +81,15 @@ def population_weights(
 def _even_edges(low: float, high: float, width: float) -> FloatArray:
     """Edges of bins of about a width; a hair beyond the end, so that it is within."""
     return np.linspace(low, high + 1e-9, max(round((high - low) / width), 1) + 1)
+
+
+def _with_limits(edges: FloatArray, limits: Sequence[float]) -> FloatArray:
+    """Edges with some limits among them, in place of edges that are nearer to one than a fifth of a bin."""
+    inside = [limit for limit in limits if edges[0] < limit < edges[-1]]
+    nearest = 0.2 * float(np.diff(edges).min())
+    ends = (edges == edges[0]) | (edges == edges[-1])
+    far = np.array([all(abs(edge - limit) > nearest for limit in inside) for edge in edges])
+    return np.union1d(edges[far | ends], inside)
 
 
 def _places(truth: Mapping[str, FloatArray]) -> FloatArray:

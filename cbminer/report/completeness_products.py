@@ -21,6 +21,8 @@ from cbminer.settings import Settings
 __all__ = ["CompletenessReport", "describe_completeness", "report_completeness", "write_completeness"]
 
 _FIXED_DATE = "with the data"
+# Injected stars of equal weight below which a number is weak, and below which it is none.
+_FEW, _TOO_FEW = 100.0, 20.0
 _TOLD_SHARE = 0.01
 _NAMES = {"contact": "contact", "near_contact": "near contact"}
 # What the reader of any number here must know.
@@ -46,6 +48,8 @@ class CompletenessReport:
         Settings with which it was made.
     seed : int
         Seed of the injections.
+    notes : list of str
+        Clouds that were left out, and why.
     """
 
     injected: QTable
@@ -54,6 +58,7 @@ class CompletenessReport:
     numbers: QTable
     settings: Settings
     seed: int
+    notes: list[str]
 
 
 def report_completeness(found: InjectedRun) -> CompletenessReport:
@@ -79,6 +84,7 @@ def report_completeness(found: InjectedRun) -> CompletenessReport:
         tabulate_numbers(weighed, found.observed, populations=populations, injection=settings.completeness, seed=seed),
         settings,
         seed,
+        found.notes,
     )
 
 
@@ -117,7 +123,21 @@ def describe_completeness(report: CompletenessReport) -> list[str]:
             f"{row['share']:>8.3f}   {row['share_low']:.3f} to {row['share_high']:<8.3f}{share}"
         )
     lines += ["", *_worst_cuts(report.cuts), "", *_number_lines(report)]
-    return [*lines, "", *(f"note: {text}" for text in CAVEATS)]
+    return [*lines, "", *(f"note: {text}" for text in (*report.notes, *_few(report), *CAVEATS))]
+
+
+def _few(report: CompletenessReport) -> list[str]:
+    """Say where the population rests on few injected stars."""
+    notes = []
+    for row in report.numbers:
+        n_effective = float(np.ma.filled(row["n_effective"], np.nan))
+        if n_effective < _FEW:
+            weak = "too few to rest on" if n_effective < _TOO_FEW else "few"
+            notes.append(
+                f"{row['galaxy']} {row['sample']}: the population rests on {n_effective:.0f} injected stars of equal "
+                f"weight, {weak}; raise --n"
+            )
+    return notes
 
 
 def _worst_cuts(cuts: QTable) -> list[str]:
@@ -172,7 +192,11 @@ def write_completeness(folder: Path, report: CompletenessReport, *, run: Provena
         The command.
     """
     _write_injections(report.injected, folder / "injections.fits", report.seed)
-    notes = {"survey": run.survey, "comment": "injected stars are simulated, not observed", "notes": list(CAVEATS)}
+    notes = {
+        "survey": run.survey,
+        "comment": "injected stars are simulated, not observed",
+        "notes": [*report.notes, *CAVEATS],
+    }
     for name, table in (("completeness", report.rates), ("cuts", report.cuts), ("numbers", report.numbers)):
         written = table.copy()
         written.meta = notes | {"uncovered": report.injected.meta.get("uncovered", {}), "samples": dict(SAMPLES)}

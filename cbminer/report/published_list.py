@@ -136,7 +136,11 @@ def read_published(path: Path, *, name: str | None = None, id_column: str | None
         )
         raise InputFormatError(msg)
     columns = ({"id": found} if found else {}) | ({"position": where} if where else {})
+    impossible = ~(np.isfinite(ra) & (np.abs(dec) <= 90.0))
+    ra, dec = (np.where(impossible, np.nan, angle) for angle in (ra, dec))
     numbers, notes = {}, []
+    if where and impossible.any():
+        notes.append(f"{int(impossible.sum())} entries have no position that can be read")
     for quantity, (unit, names) in _NUMBERS.items():
         column = find_column(table, names)
         if column is None or column == found:
@@ -165,15 +169,14 @@ def _positions(table: Table) -> tuple[FloatArray, FloatArray, str | None]:
     if all(part is not None for half in parts for part in half):
         hours, degrees = (_joined(table, [str(part) for part in half]) for half in parts)
         sign = find_column(table, ("DE-", "DE_sign"))
-        south = np.array([text.startswith("-") for text in _texts_with_sign(table, sign)])
+        # Without a column of its own the sign stands before the degrees, also where these are -0.
+        south = np.array([text.startswith("-") for text in _texts_with_sign(table, sign or str(parts[1][0]))])
         return 15.0 * hours, np.where(south, -1.0, 1.0) * degrees, "RAh to DEs"
     unknown = np.full(len(table), np.nan)
     return unknown, unknown, None
 
 
-def _texts_with_sign(table: Table, sign: str | None) -> list[str]:
-    if sign is None:
-        return ["+"] * len(table)
+def _texts_with_sign(table: Table, sign: str) -> list[str]:
     return [str(text).strip() for text in np.ma.filled(np.ma.asarray(table[sign]).astype(str), "+")]
 
 

@@ -139,14 +139,16 @@ def sensitivity_lines(analysis: SensitivityAnalysis) -> Iterator[str]:
     yield f"{analysis.run.folder}: {n_sample:,} stars in the sample{simulated}"
     yield ""
     yield f"{'limit':<36}{'value':>10}{'10 % tighter':>14}{'looser':>9}{'per 10 %':>10}{'per error':>11}"
-    for scan in [scan for scan in scans if sum(scan.moved)][:_SHOWN]:
-        tight, loose = (int(scan.sample.counts[k, 0]) if np.isfinite(scan.sample.counts[k, 0]) else -1
-                        for k in scan.beside)  # fmt: skip
+    for scan in [scan for scan in scans if sum(scan.moved) or not all(scan.known)][:_SHOWN]:
+        tight, loose = (
+            f"{scan.sample.counts[k, 0]:,.0f}" if np.isfinite(scan.sample.counts[k, 0]) else "unknown"
+            for k in scan.beside
+        )
         value = f"{scan.limit.value:g} {scan.limit.unit}".rstrip()
         error = f"{scan.per_error:.1f}" if np.isfinite(scan.per_error) else "none"
         per = scan.per_10_percent[0]
-        yield f"{scan.limit.path:<36}{value:>10}{tight:>14,}{loose:>9,}{per:>10.1f}{error:>11}"
-    still = [scan.limit.path for scan in scans if not sum(scan.moved)]
+        yield f"{scan.limit.path:<36}{value:>10}{tight:>14}{loose:>9}{per:>10.1f}{error:>11}"
+    still = [scan.limit.path for scan in scans if not sum(scan.moved) and all(scan.known)]
     if still:
         yield f"no star comes or goes within 10 % of {', '.join(still)}"
     joint = analysis.sensitivity.joint
