@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from population_grids import make_grid, places_of
 from scipy.stats import beta
 
-from cbminer.columns import float_column, label_column, text_column
+from cbminer.columns import float_column, label_column, text_column, values
 from cbminer.completeness.noise import Donors, SurveyNoise, measure_errors, outlier_deviations
 from cbminer.completeness.numbers import (
     Passing,
@@ -24,8 +24,8 @@ from cbminer.completeness.numbers import (
 )
 from cbminer.completeness.rates import AXES, binomial_interval, rate_map, samples_of, tabulate_rates
 from cbminer.completeness.settings import InjectionSettings
-from cbminer.completeness.systems import SystemLaws
-from cbminer.completeness.weights import _with_limits, population_weights
+from cbminer.completeness.systems import SystemLaws, draw_systems
+from cbminer.completeness.weights import PopulationCells, _with_limits, population_weights
 from cbminer.errors import ArchiveError
 from cbminer.lightcurves.cleaning import CleaningSettings
 from cbminer.measurement import MeasurementSettings, StarTask
@@ -335,3 +335,63 @@ def test_limits_of_the_count_are_edges_of_cells():
     assert _with_limits(np.arange(0.0, 1.0, 0.1), [3.0]).tolist() == np.arange(0.0, 1.0, 0.1).tolist()
     # An edge that is all but a limit gives way to it.
     assert _with_limits(np.array([0.0, 0.49, 1.0]), [0.5]).tolist() == [0.0, 0.5, 1.0]
+
+
+def in_the_population(population):
+    """Places of systems of the population, within the magnitudes that are drawn."""
+    drawn = population.density(Phase.CONTACT, detected=False, counted=False).draw(200_000, seed=3)
+    return drawn[(drawn[:, 1] > -7.25) & (drawn[:, 1] < -0.25)]
+
+
+def test_as_many_are_counted_by_weight_as_the_population_counts(population):
+    counts = CountSettings(M_V_bright="-6.05 mag", M_V_faint="-1.45 mag", period_max="1.41 d", draws=20)
+    settings = population.settings.model_copy(update={"counts": counts})
+    narrow = make_population(make_grid(PLACES, ratio_in_contact=(0.5, 1.0)), "LMC", settings=settings)
+    stars = injected_stars(40_000)
+    truth = {name: values(stars, name, unit) for name, unit in (("true_period", "d"), ("true_M_V", "mag"))}
+    truth["mass_ratio"] = values(stars, "mass_ratio")
+    weight = population_weights(truth, "contact", population=narrow, laws=laws_of(narrow)).weight
+
+    def counted(log_p, m_v):
+        return (m_v >= counts.M_V_bright) & (m_v <= counts.M_V_faint) & (log_p < np.log10(counts.period_max))
+
+    mine = counted(np.log10(truth["true_period"]), truth["true_M_V"])
+    theirs = in_the_population(narrow)
+    expected = counted(theirs[:, 0], theirs[:, 1]).mean()
+    assert 0.2 < expected < 0.98
+    assert weight[mine].sum() / weight.sum() == pytest.approx(expected, abs=0.005)
+
+
+def test_binaries_drawn_like_the_population_tell_more_and_the_same(population):
+    laws = laws_of(population)
+    cells = PopulationCells.of("contact", population=population, laws=laws)
+    aimed, broad = (
+        draw_systems("contact", 900, laws=laws, rng=np.random.default_rng(2), aim=aim).truth
+        for aim in (lambda truth: cells.weigh(truth).weight, None)
+    )
+    weight, plain = cells.weigh(aimed).weight, cells.weigh(broad).weight
+    every = np.ones(900, bool)
+    n_effective = [passing(item, counted=every, sample=every).n_effective for item in (weight, plain)]
+    assert n_effective[0] > 2.0 * n_effective[1]
+    # No binary comes twice, and those that are drawn broad still reach where the population is not.
+    assert len(np.unique(aimed["true_period"])) == 900
+    assert np.mean(weight < 0.1 * np.median(weight[weight > 0])) > 0.1
+    # Weighed, they are the population all the same.
+    drawn = in_the_population(population)
+    for axis, place in ((0, np.log10(aimed["true_period"])), (1, aimed["true_M_V"])):
+        assert np.average(place, weights=weight) == pytest.approx(drawn[:, axis].mean(), abs=0.1)
+
+
+def test_the_share_that_is_drawn_like_the_population_is_a_setting(population):
+    laws = laws_of(population)
+    none = replace(laws, injection=laws.injection.model_copy(update={"like_population": 0.0}))
+    first, second = (
+        draw_systems("contact", 60, laws=none, rng=np.random.default_rng(2), aim=aim).truth["true_period"]
+        for aim in (lambda truth: truth["true_period"], None)
+    )
+    np.testing.assert_array_equal(first, second)
+    # What is worth nothing anywhere is no reason to draw fewer.
+    drawn = draw_systems(
+        "contact", 60, laws=laws, rng=np.random.default_rng(2), aim=lambda truth: 0.0 * truth["true_M_V"]
+    )
+    assert len(drawn) == 60

@@ -163,6 +163,7 @@ def _open_cloud(
             judge=partial(judge_new_stars, context=context),
             seed=seed,
             dust=context.dust,
+            population=_population(context.galaxy, settings),
         )
 
 

@@ -20,7 +20,7 @@ from cbminer.whole_file import written_whole
 __all__ = ["GENERATOR_VERSION", "inject", "inject_chunk", "injection_plan"]
 
 # To be raised whenever the same seed would give other stars.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 
 Columns = dict[str, npt.NDArray[Any]]
 

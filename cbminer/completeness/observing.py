@@ -138,7 +138,10 @@ def _draw_chunk(
     rng = generator(seed, field.galaxy, number, purpose=0)
     kinds = (rng.random(CHUNK) < field.settings.completeness.near_contact).astype(np.int64)
     counts = np.bincount(kinds, minlength=len(KINDS))
-    drawn = [draw_systems(kind, int(n), laws=field.laws, rng=rng) for kind, n in zip(KINDS, counts, strict=True)]
+    drawn = [
+        draw_systems(kind, int(n), laws=field.laws, rng=rng, aim=field.aims.get(kind))
+        for kind, n in zip(KINDS, counts, strict=True)
+    ]
     kinds = kinds[:size]
     # Star r of a kind is the r-th that was drawn of it.
     place = np.where(kinds == 1, np.cumsum(kinds) - 1 + counts[0], np.cumsum(1 - kinds) - 1)

@@ -15,6 +15,13 @@ class InjectionSettings(SettingsModel):
     near_contact: float = Field(
         default=0.4, ge=0, le=1, description="share of pairs near contact; the others are in contact"
     )
+    like_population: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="share of the binaries drawn about as the population has them in log P, M_V and q, so that its "
+        "completeness is well known; the others are drawn broad",
+    )
     priors: BinaryPriors = Field(
         default=BinaryPriors(), description="ranges of the binaries; masses are flat in their logarithm here"
     )

@@ -1,7 +1,8 @@
 """The survey that binaries are injected into: its stars lend positions, epochs and gaps, its light curves the noise."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from zlib import crc32
 
 import numpy as np
@@ -10,7 +11,8 @@ from astropy.table import QTable
 
 from cbminer.columns import FloatArray, label_column, values
 from cbminer.completeness.noise import SurveyNoise, measure_noise
-from cbminer.completeness.systems import KINDS, InjectionKind, SystemLaws
+from cbminer.completeness.systems import KINDS, Aim, InjectionKind, SystemLaws
+from cbminer.completeness.weights import PHASES, PopulationCells
 from cbminer.errors import ArchiveError
 from cbminer.flags import Flag
 from cbminer.measurement import StarTask
@@ -19,7 +21,7 @@ from cbminer.photometry.reddening import Reddening, ReddeningMap, reddening_of
 from cbminer.settings import Settings
 from cbminer.survey.packed import PackedLightCurves
 from cbminer.survey.store import LightCurveStore
-from cbminer.theory.population import Cloud
+from cbminer.theory.population import Cloud, Population
 
 __all__ = ["Hosts", "InjectionField", "Judge", "generator", "open_field"]
 
@@ -132,6 +134,8 @@ class InjectionField:
         Light curves of the hosts.
     judge : callable
         What the run does to stars and their light curves.
+    aims : dict of str to callable
+        By kind: worth of binaries to the population; a kind of which it has no system is left out.
     """
 
     galaxy: Cloud
@@ -142,6 +146,7 @@ class InjectionField:
     noise: SurveyNoise
     store: LightCurveStore
     judge: Judge
+    aims: Mapping[InjectionKind, Aim] = field(default_factory=dict)
 
     @property
     def laws(self) -> SystemLaws:
@@ -185,6 +190,7 @@ def open_field(
     judge: Judge,
     seed: int,
     dust: ReddeningMap | None = None,
+    population: Population | None = None,
 ) -> InjectionField:
     """Get a Cloud of a run ready: measure the noise of its survey.
 
@@ -204,6 +210,8 @@ def open_field(
         Seed: the light curves that the noise is measured from are drawn.
     dust : ReddeningMap, optional
         Reddening map of the run.
+    population : Population, optional
+        Population that a share of the binaries is drawn like; without it all are drawn broad.
 
     Returns
     -------
@@ -224,7 +232,17 @@ def open_field(
     curves = store.read([task.star for task in tasks]).curves
     noise = measure_noise(stars, curves, tasks, settings=settings.measurement)
     modulus = distance_moduli(hosts.ra, hosts.dec, settings=cloud.distance).modulus
-    return InjectionField(galaxy, settings, hosts, reddening, modulus, noise, store, judge)
+    opened = InjectionField(galaxy, settings, hosts, reddening, modulus, noise, store, judge)
+    return opened if population is None else replace(opened, aims=_aims(opened.laws, population))
+
+
+def _aims(laws: SystemLaws, population: Population) -> dict[InjectionKind, Aim]:
+    known = [kind for kind in KINDS if population.why_no_density(PHASES[kind]) is None]
+    return {kind: partial(_worth, PopulationCells.of(kind, population=population, laws=laws)) for kind in known}
+
+
+def _worth(cells: PopulationCells, truth: Mapping[str, FloatArray]) -> FloatArray:
+    return cells.weigh(truth).weight
 
 
 def _lenders(stars: QTable, hosts: Hosts, n: int, rng: np.random.Generator) -> Sequence[StarTask]:

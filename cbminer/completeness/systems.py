@@ -1,6 +1,6 @@
 """The binaries that are injected: drawn broad, with the magnitudes and colours that a population would give them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Literal
@@ -18,16 +18,30 @@ from cbminer.theory.pair_colours import Photosphere, pair_colours
 from cbminer.theory.population_settings import PopulationSettings
 from cbminer.theory.population_stars import CLOUD_METALLICITIES
 
-__all__ = ["KINDS", "InjectedSystems", "InjectionKind", "SystemLaws", "draw_systems", "joined", "photometry_at_maximum"]
+__all__ = [
+    "KINDS",
+    "Aim",
+    "InjectedSystems",
+    "InjectionKind",
+    "SystemLaws",
+    "draw_systems",
+    "joined",
+    "photometry_at_maximum",
+]
 
 InjectionKind = Literal["contact", "near_contact"]
 KINDS: tuple[InjectionKind, InjectionKind] = ("contact", "near_contact")
+# What binaries of these properties (true_period, true_M_V, mass_ratio) are worth to a population.
+Aim = Callable[[Mapping[str, FloatArray]], FloatArray]
 
 # Ranges of mass, of equal width in its logarithm, within each of which as many binaries are drawn.
 _MASS_RANGES = 24
 _TEFF_SUN = 5772.0
 # Rounds of draws that may be in vain before the settings are blamed.
 _MANY_ROUNDS = 20
+# Binaries drawn broad for each that is chosen by its worth, and what even one of no worth keeps beside all the others
+# together, so that there are always enough to choose from.
+_CHOICE, _LEAST_WORTH = 8, 1e-9
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,9 @@ class InjectedSystems:
         return len(self.systems)
 
 
-def draw_systems(kind: InjectionKind, n: int, *, laws: SystemLaws, rng: np.random.Generator) -> InjectedSystems:
+def draw_systems(
+    kind: InjectionKind, n: int, *, laws: SystemLaws, rng: np.random.Generator, aim: Aim | None = None
+) -> InjectedSystems:
     """Draw binaries of one kind.
 
     Parameters
@@ -104,6 +120,10 @@ def draw_systems(kind: InjectionKind, n: int, *, laws: SystemLaws, rng: np.rando
         What they are drawn from.
     rng : `~numpy.random.Generator`
         Source of randomness.
+    aim : callable, optional
+        Worth of each binary to a population, the same for all in a cell of (log P, M_V, q). With it, the share
+        ``laws.injection.like_population`` of the binaries is chosen by worth among eight times as many; in each cell
+        they remain what they are without it.
 
     Returns
     -------
@@ -116,6 +136,21 @@ def draw_systems(kind: InjectionKind, n: int, *, laws: SystemLaws, rng: np.rando
     SettingsError
         If hardly any binary of these priors has such a magnitude.
     """
+    n_aimed = 0 if aim is None else round(n * laws.injection.like_population)
+    parts = [_draw_broad(kind, n - n_aimed, laws, rng)]
+    if aim is not None and n_aimed > 0:
+        many = _draw_broad(kind, _CHOICE * n_aimed, laws, rng)
+        parts.append(_at(many, _chosen(aim(many.truth), n_aimed, rng)))
+    return _at(joined(parts), rng.permutation(n))
+
+
+def _chosen(worth: FloatArray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Choose places by their worth, none of them twice."""
+    share = worth / max(float(worth.sum()), np.finfo(float).tiny) + _LEAST_WORTH
+    return rng.choice(len(worth), size=n, replace=False, p=share / share.sum())
+
+
+def _draw_broad(kind: InjectionKind, n: int, laws: SystemLaws, rng: np.random.Generator) -> InjectedSystems:
     margin = laws.injection.margin_M_V
     low, high = laws.box.M_V_bright - margin, laws.box.M_V_faint + margin
     parts: list[InjectedSystems] = []

@@ -31,6 +31,7 @@ CAVEATS = (
     "contamination is that of pairs near contact alone; semi-detached, detached and other stars are not injected",
     "injected stars lie where stars of the survey do, and share their epochs, gaps, errors, scatter and outliers",
     "fill-outs, radii and inclinations are drawn flat or isotropic; period, M_V and mass ratio are weighed for numbers",
+    "a share of the injected stars lies where the population is in P, M_V and q, and so is in shares over wide ranges",
 )
 
 
@@ -130,9 +131,9 @@ def _few(report: CompletenessReport) -> list[str]:
     """Say where the population rests on few injected stars."""
     notes = []
     for row in report.numbers:
-        n_effective = float(np.ma.filled(row["n_effective"], np.nan))
+        n_effective = min(float(np.ma.filled(row[name], np.nan)) for name in ("n_effective", "n_effective_near"))
         if n_effective < _FEW:
-            weak = "too few to rest on" if n_effective < _TOO_FEW else "few"
+            weak = "too few injections to rest on" if n_effective < _TOO_FEW else "few"
             notes.append(
                 f"{row['galaxy']} {row['sample']}: the population rests on {n_effective:.0f} injected stars of equal "
                 f"weight, {weak}; raise --n"
