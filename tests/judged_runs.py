@@ -99,7 +99,7 @@ def random_table(n=300, *, seed=1, settings=None, **columns):
     return table_of(n, settings=settings, **(drawn | columns))
 
 
-def write_run(folder: Path, stars, *, settings=None, survey="ogle", galaxies=("LMC", "SMC")):
+def write_run(folder: Path, stars, *, settings=None, survey="ogle", galaxies=("LMC", "SMC"), **sections):
     """Write the products of a run that a later command reads, and a catalogue in every format."""
     folder.mkdir(parents=True, exist_ok=True)
     title = CatalogueTitle("Judged stars", survey, "made for a test", "0")
@@ -107,6 +107,7 @@ def write_run(folder: Path, stars, *, settings=None, survey="ogle", galaxies=("L
     resolved = load_settings()
     if settings is not None:
         resolved = resolved.model_copy(update={"selection": settings})
+    resolved = resolved.model_copy(update=sections)
     write_provenance(
         folder,
         Provenance(

@@ -16,6 +16,7 @@ from cbminer.columns import label_column, values
 from cbminer.completeness.rejudging import read_judged_run
 from cbminer.errors import InputFormatError, OutputError
 from cbminer.flags import Flag
+from cbminer.report import against_products, products
 from cbminer.report.against import COMMON, NOT_COUNTED, ONLY_HERE, ONLY_THERE, compare_with_list
 from cbminer.report.against_products import comparison_lines
 from cbminer.report.against_settings import AgainstSettings
@@ -27,6 +28,9 @@ assert ROOT.is_dir()
 CUTS = SelectionSettings()
 SETTINGS = AgainstSettings()
 RANDOM = random_table(120)
+# Columns of hours to seconds and of degrees to seconds.
+PARTS = [f"{angle}{part}" for angle, parts in (("RA", "hms"), ("DE", "dms")) for part in parts]
+HEADER = ",".join(PARTS)
 
 
 def run_command(*arguments):
@@ -304,7 +308,9 @@ def test_the_command_says_what_it_can_report(capsys):
     assert "--against TABLE" in capsys.readouterr().out
 
 
-def test_a_mock_run_is_compared_with_its_truth(mock_archive, tmp_path, capsys):
+def test_a_mock_run_is_compared_with_its_truth(mock_archive, tmp_path, capsys, monkeypatch):
+    # The figures of the run are not looked at, and take most of its time.
+    monkeypatch.setattr(products, "save_figure", lambda *_, **__: [])
     folder = tmp_path / "run"
     assert main(["select", "--galaxy", "SMC", "--archive", str(mock_archive), "--out", str(folder)]) == 0
     capsys.readouterr()
@@ -330,17 +336,60 @@ def test_a_mock_run_is_compared_with_its_truth(mock_archive, tmp_path, capsys):
 def test_the_sign_of_a_declination_in_three_columns(tmp_path):
     """The sign stands before the degrees where it has no column of its own, also before those of -0."""
     path = tmp_path / "list.csv"
-    path.write_text("RAh,RAm,RAs,DEd,DEm,DEs\n5,20,0.0,-69,10,11.5\n5,20,0.0,12,30,0.0\n")
+    path.write_text(f"{HEADER}\n5,20,0.0,-69,10,11.5\n5,20,0.0,12,30,0.0\n")
     found = read_published(path)
     assert found.dec == pytest.approx([-(69 + 10 / 60 + 11.5 / 3600), 12.5])
-    path.write_text("RAh,RAm,RAs,DEd,DEm,DEs\n5,20,0.0,-00,10,0.0\n5,20,0.0,+00,30,0.0\n")
-    signs = read_published(path).dec
-    assert abs(signs[0]) == pytest.approx(10 / 60)
+    assert not found.notes
+    # Real numbers and texts keep the sign of 0.
+    for degrees in ("-0.0", '"-00 "'):
+        path = tmp_path / "list.ecsv"
+        kinds = ["float64"] * 3 + ["string" if '"' in degrees else "float64"] + ["float64"] * 2
+        columns = [f"# - {{name: {name}, datatype: {kind}}}" for name, kind in zip(PARTS, kinds, strict=True)]
+        text = ["# %ECSV 1.0", "# ---", "# datatype:", *columns, " ".join(PARTS), f"5 20 0 {degrees} 10 0"]
+        path.write_text("\n".join(text) + "\n")
+        assert read_published(path).dec == pytest.approx([-10 / 60])
+        assert not read_published(path).notes
+
+
+def test_a_sign_of_a_declination_may_have_a_column_or_stand_in_both(tmp_path):
+    text = f"{HEADER},DE-\n5,20,0,69,10,0,-\n5,20,0,0,30,0,+\n5,20,0,0,30,0,-\n5,20,0,-69,0,0,\n"
+    found = listed(tmp_path, text)
+    assert found.dec == pytest.approx([-69 - 1 / 6, 0.5, -0.5, -69])
+    assert not found.notes
+
+
+def test_a_minus_that_whole_numbers_cannot_keep_is_told_of(tmp_path):
+    found = listed(tmp_path, f"{HEADER}\n5,20,0.0,-00,10,0.0\n5,20,0.0,-69,30,0.0\n")
+    assert found.dec == pytest.approx([10 / 60, -69.5])
+    assert found.notes == ["1 entries have 0 degrees of declination without a sign, taken as north of the equator"]
 
 
 def test_impossible_positions_are_counted_and_no_traceback(tmp_path):
     path = tmp_path / "list.csv"
-    path.write_text("name,ra,dec\nfoo,80.0,-95.0\nbar,80.0,-69.0\nbaz,80.0,nan\n")
+    path.write_text("name,ra,dec\nfoo,80.0,-95.0\nbar,80.0,-69.0\nbaz,80.0,nan\nqux,inf,-69.0\n")
     found = read_published(path)
-    assert np.isnan(found.dec).tolist() == [True, False, True]
-    assert any("2 entries have no position" in note for note in found.notes)
+    assert np.isnan(found.dec).tolist() == [True, False, True, True]
+    assert any("3 entries have no position" in note for note in found.notes)
+    matches = match_published(found, RANDOM, radius=1.0)
+    assert (matches.by == "position").tolist() == [False, True, False, False]
+    # A pattern that is not known.
+    found = listed(tmp_path, 'ra,dec\n05h20m00s,-69d00m00s\n05h20m00s,"-69 and a bit"\n')
+    assert found.dec == pytest.approx([-69.0, np.nan], nan_ok=True)
+    assert found.notes == ["1 entries have no position that can be read"]
+
+
+def test_the_comparison_goes_by_the_settings_of_the_run(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(against_products, "save_figure", lambda *_, **__: [])
+    own = AgainstSettings(match_radius="40 arcsec")
+    run = write_run(tmp_path / "run", table_of(2), galaxies=("LMC",), against=own)
+    path, file = tmp_path / "list.csv", tmp_path / "my.toml"
+    path.write_text("ra,dec\n80.0,-69.005\n")
+    run_command("--run", run, "--against", path)
+    assert "common 1, only there 0" in capsys.readouterr().out
+    # A file changes what it names.
+    file.write_text("[against]\nperiod_tolerance = 0.01\n")
+    run_command("--run", run, "--against", path, "--settings", file, "--overwrite")
+    assert "common 1, only there 0" in capsys.readouterr().out
+    file.write_text('[against]\nmatch_radius = "1 arcsec"\n')
+    run_command("--run", run, "--against", path, "--settings", file, "--overwrite")
+    assert "common 0, only there 1" in capsys.readouterr().out

@@ -222,6 +222,7 @@ def test_tables_tell_shares_with_their_errors_and_what_takes_stars_out(drawn):
         assert row["share_lost_by"] == pytest.approx(lost.max() / 40)
     assert "bona_fide" not in table.colnames
     assert "not the probability" in table.meta["comment"]
+    assert "not the contour of the bona fide set nor the odds" in table.meta["comment"]
     counts = tabulate_counts(RANDOM, CUTS, drawn)
     assert set(counts["galaxy"]) == {"LMC", "SMC", "all"}
     assert set(counts["varies"]) == {"errors", "counting", "both"}

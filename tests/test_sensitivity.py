@@ -1,6 +1,8 @@
 """The sample as a function of its limits: one at a time, jointly, in a plane; the command sensitivity."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,17 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from judged_runs import judged, on_relation, random_table, table_of, write_run
 
+from cbminer.cli_run import only_run
 from cbminer.cli_sensitivity import sensitivity as command
 from cbminer.columns import label_column, values
+from cbminer.completeness import sensitivity as sensitivity_module
 from cbminer.completeness.limits import changed, loosened, numeric_settings, response_of
 from cbminer.completeness.rejudging import Rejudging, read_judged_run
-from cbminer.completeness.sensitivity import measure_sensitivity, scan_limit
+from cbminer.completeness.sensitivity import JointScan, SampleCounts, Sensitivity, measure_sensitivity, scan_limit
 from cbminer.completeness.sensitivity_settings import SensitivitySettings
 from cbminer.completeness.sensitivity_tables import tabulate_scans, tabulate_summary, tabulate_turning_stars
 from cbminer.errors import OutputError, SettingsError, UnknownStarError
 from cbminer.flags import Flag
 from cbminer.report import sensitivity_products
-from cbminer.report.sensitivity_products import analyse_run, sensitivity_lines
+from cbminer.report.sensitivity_figures import influence_figure
+from cbminer.report.sensitivity_products import SensitivityAnalysis, analyse_run, sensitivity_lines
 from cbminer.selection.cutflow import SelectionSettings, judge
 from cbminer.selection.cuts import PeriodCut, spectral_labels
 from cbminer.selection.plc_table import resolve_relation
@@ -264,16 +269,68 @@ def test_a_fitted_relation_is_fitted_anew_to_what_a_limit_leaves():
     assert resolve_relation(lmc, refit).b != resolve_relation(lmc, new).b
 
 
-def test_limits_that_leave_too_few_stars_for_a_fit_are_unknown():
-    stars = random_table(60, settings=CUTS)
+@pytest.fixture(scope="module")
+def barely_fitted():
+    """A relation fitted to the fewest stars that a fit takes: any tighter limit leaves too few."""
+    # Every Cloud has stars between M_V = -1.0 and -1.1.
+    stars = random_table(60, settings=CUTS, M_V=np.tile([-1.05, -1.5, -2.0, -2.5, -3.0, -3.5], 10))
     n_contact = [int((CUTS.main_sequence.apply(part).passed & CUTS.period.apply(part).passed).sum()) for part in
                  (stars[label_column(stars, "galaxy") == name] for name in ("LMC", "SMC"))]  # fmt: skip
     refit = with_mode("refit", refit_min_stars=min(n_contact))
     rejudging = Rejudging(judged(stars, refit), refit)
-    scan = scan_limit(rejudging, LIMITS["main_sequence.M_V_faint"], n_values=5)
+    paths = ("morphology.c_min", "main_sequence.M_V_faint")
+    scans = [scan_limit(rejudging, LIMITS[path], n_values=5) for path in paths]
+    sample = scans[1].sample
+    rows = [scans[1].beside[0], scans[1].of_run]
+    cut = SampleCounts(sample.counts[rows], sample.selected[rows], sample.unread[rows])
+    return rejudging, Sensitivity(scans, JointScan(np.array([-0.1, 0.0]), [scans[1].limit], cut), None)
+
+
+def test_limits_that_leave_too_few_stars_for_a_fit_are_unknown(barely_fitted):
+    scan = barely_fitted[1].scans[1]
     known = ~np.isnan(scan.sample.counts[:, 0])
     assert known[scan.of_run]
     assert not known[scan.values < -1.1 - 1e-6].all()
+    # The margins tell the direction all the same.
+    assert scan.response.direction == 1
+    assert scan.known == (True, False)
+    assert np.isnan(scan.per_10_percent).all()
+
+
+def test_what_is_unknown_is_shown_as_unknown_not_as_lost(barely_fitted, tmp_path):
+    rejudging, found = barely_fitted
+    scan = found.scans[1]
+    assert scan.moved[1] == 0
+    summary, table = tabulate_summary(found), tabulate_scans(found)
+    assert summary["n_go"].mask.tolist() == [False, True]
+    assert not summary["n_come"].mask.any()
+    np.testing.assert_array_equal(table["n_go"].mask, table["n"].mask)
+    np.testing.assert_array_equal(table["n_come"].mask, table["n"].mask)
+    assert table["n"].mask.any()
+    run = read_judged_run(write_run(tmp_path / "run", rejudging.stars, settings=rejudging.settings))
+    lines = list(sensitivity_lines(SensitivityAnalysis(run, SensitivitySettings(), 1, rejudging, found)))
+    row = next(line.split() for line in lines if line.startswith("main_sequence.M_V_faint"))
+    assert row[3] == row[5] == "unknown"
+    assert "too few stars are left to fit the relation within 10 % of main_sequence.M_V_faint" in lines
+    assert any("-10 % looser unknown, +0 % looser" in line for line in lines)
+    texts = [text.get_text() for text in influence_figure(found.scans, survey="ogle").axes[0].texts]
+    assert texts.count("?") == 1
+
+
+def test_limits_of_which_nothing_is_known_stand_last(monkeypatch):
+    real = sensitivity_module.scan_limit
+
+    def scan_without_fit(rejudging, limit, **options):
+        scan = real(rejudging, limit, **options)
+        if limit.path == "main_sequence.M_V_faint":
+            scan.sample.counts[:] = np.nan
+        return scan
+
+    monkeypatch.setattr(sensitivity_module, "scan_limit", scan_without_fit)
+    found = measure_sensitivity(REJUDGING, settings=SensitivitySettings(n_values=5, map_values=3))
+    # Behind those that are known to move none.
+    assert found.scans[-1].limit.path == "main_sequence.M_V_faint"
+    assert sum(found.scans[-2].moved) == 0 < sum(found.scans[0].moved)
 
 
 def test_stars_without_a_light_curve_that_was_read_are_told_of():
@@ -289,12 +346,13 @@ def test_stars_without_a_light_curve_that_was_read_are_told_of():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("runs") / "cbminer-lmc", RANDOM)
+    own = SensitivitySettings(n_values=9, map_values=3, joint_share=0.2)
+    return write_run(tmp_path_factory.mktemp("runs") / "cbminer-lmc", RANDOM, sensitivity=own)
 
 
 def test_the_command_writes_tables_figures_and_a_summary(run, tmp_path, capsys, monkeypatch):
     file = tmp_path / "my.toml"
-    file.write_text("seed = 3\n")
+    file.write_text("seed = 3\n[sensitivity]\nn_values = 7\nmap_values = 5\n")
     arguments = ("--run", run, "--bootstrap", 12, "--out", tmp_path / "s", "--settings", file)
     run_command(*arguments)
     said = capsys.readouterr().out
@@ -312,13 +370,21 @@ def test_the_command_writes_tables_figures_and_a_summary(run, tmp_path, capsys, 
     assert (tmp_path / "s" / "summary.txt").read_text().strip() in said
     provenance = json.loads((tmp_path / "s" / "provenance.json").read_text())
     assert provenance["seed"] == found_seed(run)
+    # The file stands over the settings of the run, which hold where it says nothing.
+    told = provenance["settings"]["sensitivity"]
+    assert (told["n_values"], told["map_values"], told["joint_share"], told["draws"]) == (7, 5, 0.2, 12)
+    scans = Table.read(tmp_path / "s" / "sensitivity.ecsv")
+    assert np.asarray(scans["value"][np.asarray(scans["setting"]) == "all limits"]).max() == pytest.approx(0.2)
     with pytest.raises(OutputError, match="--overwrite"):
         run_command(*arguments)
     # Without draws there is no bootstrap, and nothing of the earlier call is left.
     monkeypatch.setattr(sensitivity_products, "save_figure", lambda *_: [])
-    run_command(*arguments, "--bootstrap", 0, "--overwrite")
+    run_command("--run", run, "--bootstrap", 0, "--out", tmp_path / "s", "--overwrite")
     assert "draws" not in capsys.readouterr().out
     assert not (tmp_path / "s" / "bootstrap.ecsv").exists()
+    # Without a file those of the run hold.
+    told = json.loads((tmp_path / "s" / "provenance.json").read_text())["settings"]["sensitivity"]
+    assert (told["n_values"], told["map_values"]) == (9, 3)
 
 
 def found_seed(run):
@@ -339,6 +405,26 @@ def test_the_command_refuses_what_is_no_run_or_of_other_cuts(run, tmp_path, monk
     (other / "judged.fits").write_bytes(b"no table")
     with pytest.raises(OutputError, match=r"judged\.fits cannot be read"):
         run_command("--run", other)
+
+
+def test_the_folder_of_a_product_is_no_run(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(run)
+    product = run / "completeness"
+    product.mkdir()
+    shutil.copy(run / "provenance.json", product)
+    # Within a run it is that run, and beside it the only one.
+    assert only_run() == Path()
+    monkeypatch.chdir(run.parent)
+    assert only_run() == Path(run.name)
+    monkeypatch.chdir(product)
+    with pytest.raises(SettingsError, match="found none here"):
+        only_run()
+    shutil.rmtree(product)
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        shutil.copytree(run, tmp_path / name)
+    with pytest.raises(SettingsError, match="found a, b"):
+        only_run()
 
 
 def test_the_summary_says_that_stars_are_simulated(run, tmp_path):

@@ -218,16 +218,24 @@ def response_of(rejudging: Rejudging, limit: Limit) -> Response:
     The margins of the cut's conditions are computed at the number and at two values beside it, farther away if none of
     them answers. From their slope follows, for each star that all other conditions keep, the value at which it turns.
     The range reaches from where half of the sample is gone to where as many new stars have come as the sample has, and
-    by 12 % of the value at least.
+    by 12 % of the value at least. An end at which the relation cannot be fitted is brought nearer, but not nearer than
+    that.
     """
-    if not limit.section:
-        return _unmoved(limit, 0)
-    try:
-        found = next((margins for step in _STEPS if (margins := _margins(rejudging, limit, step)).answers), None)
-        return _unmoved(limit, 0) if found is None else _response(rejudging, limit, found)
-    except RelationError:
-        # The relation cannot be fitted at values beside that of the run: nothing is known of its answer.
-        return _unmoved(limit, 0)
+    found = _answer(rejudging, limit) if limit.section else None
+    return _unmoved(limit, 0) if found is None else _response(rejudging, limit, found)
+
+
+def _answer(rejudging: Rejudging, limit: Limit) -> "_Margins | None":
+    """Margins at the first step at which any answers."""
+    for step in _STEPS:
+        try:
+            margins = _margins(rejudging, limit, step)
+        except RelationError:
+            # The relation itself hangs on this number and cannot be fitted so far from the run: nor can it farther.
+            return None
+        if margins.answers:
+            return margins
+    return None
 
 
 def _response(rejudging: Rejudging, limit: Limit, found: "_Margins") -> Response:
@@ -241,22 +249,31 @@ def _response(rejudging: Rejudging, limit: Limit, found: "_Margins") -> Response
     sample = max(int(rejudging.selected(rejudging.settings).sum()), _LEAST_STARS)
     reached = [_nearest(turns[passed], limit.value, (sample + 1) // 2), _nearest(turns[~passed], limit.value, sample)]
     least = _LEAST_SHARE * (abs(limit.value) or float(np.median(np.abs(turns - limit.value))))
-    low, high = (_useful(rejudging, limit, value, sample) for value in _reach(limit, reached, least))
+    low, high = (_useful(rejudging, limit, value, sample, least) for value in _reach(limit, reached, least))
     sizes = found.error[decided & found.straight] / np.abs(found.slope[decided & found.straight])
     known = sizes[np.isfinite(sizes)]
     typical = float(np.median(known)) if len(known) else np.nan
     return Response(direction, low, high, abs(limit.value) or 0.5 * (high - low), typical)
 
 
-def _useful(rejudging: Rejudging, limit: Limit, end: float, sample: int) -> float:
-    """Bring an end of the range nearer while the sample there is far from half or twice that of the run."""
+def _useful(rejudging: Rejudging, limit: Limit, end: float, sample: int, least: float) -> float:
+    """Bring an end of the range nearer while the sample there is unknown, or far from half or twice that of the run."""
     end = limit.allowed(end)
     for _ in range(_HALVINGS):
-        number = int(rejudging.selected(changed(rejudging.settings, {limit: end})).sum())
-        if _FAR[0] * sample <= number <= _FAR[1] * sample:
+        number = _size(rejudging, limit, end)
+        near = abs(end - limit.value) < 2.0 * least
+        if _FAR[0] * sample <= number <= _FAR[1] * sample or (np.isnan(number) and near):
             break
         end = 0.5 * (end + limit.value)
     return end
+
+
+def _size(rejudging: Rejudging, limit: Limit, value: float) -> float:
+    """Stars of the sample at a value; NaN where the relation cannot be fitted to what it leaves."""
+    try:
+        return float(rejudging.selected(changed(rejudging.settings, {limit: value})).sum())
+    except RelationError:
+        return np.nan
 
 
 def _unmoved(limit: Limit, direction: int) -> Response:

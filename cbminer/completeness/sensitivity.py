@@ -217,8 +217,8 @@ def measure_sensitivity(
         for limit in limits:
             scans.append(scan_limit(rejudging, limit, n_values=settings.n_values))
             advance(1)
-        # The order of the settings decides between equal ones.
-        scans.sort(key=lambda scan: -sum(scan.moved))
+        # Those of which nothing is known come last; the order of the settings decides between equal ones.
+        scans.sort(key=lambda scan: (not any(scan.known), -sum(scan.moved)))
         joint = _scan_jointly(rejudging, scans, settings)
         advance(1)
         plane = _scan_plane(rejudging, scans, settings.map_values)

@@ -253,7 +253,8 @@ def tabulate_bootstrap(stars: QTable, bootstrap: Bootstrap) -> QTable:
         table[name].info.format = ".4f"
     table.meta["comment"] = (
         "Stability of the verdict under a second realisation of the errors, not the probability that the true values "
-        "lie within the limits"
+        "lie within the limits. The draws move what the cuts see, not the contour of the bona fide set nor the odds: "
+        "bona_fide is that of the run"
     )
     return _described(
         table,

@@ -28,6 +28,8 @@ _RA_NAMES = ("RAJ2000", "ra", "RAdeg", "_RA", "_RAJ2000", "RA_ICRS", "RA_deg", "
 _DEC_NAMES = ("DEJ2000", "dec", "DEdeg", "_DE", "_DEJ2000", "DE_ICRS", "Dec_deg", "DECJ2000", "delta", "declination")
 # Hours, minutes and seconds in columns of their own, as tables of journals and of CDS have them.
 _SEXAGESIMAL = tuple(tuple(f"{angle}{part}" for part in parts) for angle, parts in (("RA", "hms"), ("DE", "dms")))
+_SIGN_NAMES = ("DE-", "DE_sign")
+_IN_PARTS = "RAh to DEs"
 # Numbers that are compared where the list has them, by the column of the run: unit and names in use.
 _NUMBERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "period": ("d", ("period", "P", "Per", "Porb", "P_orb", "orbital_period")),
@@ -141,6 +143,8 @@ def read_published(path: Path, *, name: str | None = None, id_column: str | None
     numbers, notes = {}, []
     if where and impossible.any():
         notes.append(f"{int(impossible.sum())} entries have no position that can be read")
+    if unsigned := _count_unsigned(table, where):
+        notes.append(f"{unsigned} entries have 0 degrees of declination without a sign, taken as north of the equator")
     for quantity, (unit, names) in _NUMBERS.items():
         column = find_column(table, names)
         if column is None or column == found:
@@ -168,16 +172,30 @@ def _positions(table: Table) -> tuple[FloatArray, FloatArray, str | None]:
         return _angles(table[ra], hours=True), _angles(table[dec], hours=False), f"{ra}, {dec}"
     if all(part is not None for half in parts for part in half):
         hours, degrees = (_joined(table, [str(part) for part in half]) for half in parts)
-        sign = find_column(table, ("DE-", "DE_sign"))
-        # Without a column of its own the sign stands before the degrees, also where these are -0.
-        south = np.array([text.startswith("-") for text in _texts_with_sign(table, sign or str(parts[1][0]))])
-        return 15.0 * hours, np.where(south, -1.0, 1.0) * degrees, "RAh to DEs"
+        south = _south(table, str(parts[1][0]))
+        return 15.0 * hours, np.where(south, -1.0, 1.0) * degrees, _IN_PARTS
     unknown = np.full(len(table), np.nan)
     return unknown, unknown, None
 
 
-def _texts_with_sign(table: Table, sign: str) -> list[str]:
-    return [str(text).strip() for text in np.ma.filled(np.ma.asarray(table[sign]).astype(str), "+")]
+def _south(table: Table, degrees: str) -> npt.NDArray[np.bool_]:
+    """Where a minus stands in the column of the sign, or before the degrees, also where these are -0."""
+    sign = find_column(table, _SIGN_NAMES)
+    columns = [table[name] for name in (sign, degrees) if name is not None]
+    texts = [np.ma.filled(np.ma.asarray(column).astype(str), "") for column in columns]
+    south: npt.NDArray[np.bool_] = np.any(
+        [[str(text).strip().startswith("-") for text in part] for part in texts], axis=0
+    )
+    return south
+
+
+def _count_unsigned(table: Table, where: str | None) -> int:
+    """Entries with 0 degrees of declination in a column of whole numbers, which keeps no minus, and none beside it."""
+    degrees = find_column(table, _SEXAGESIMAL[1][:1])
+    if where != _IN_PARTS or degrees is None or find_column(table, _SIGN_NAMES) is not None:
+        return 0
+    column = np.ma.asarray(table[degrees])
+    return int(np.ma.filled(column == 0, fill_value=False).sum()) if column.dtype.kind in "iu" else 0
 
 
 def _joined(table: Table, names: Sequence[str]) -> FloatArray:

@@ -101,7 +101,7 @@ def _title(text: str, survey: str) -> str:
 
 
 def influence_figure(scans: Sequence[Scan], *, survey: str) -> Figure:
-    """Draw how many stars come and go within 10 % of every limit.
+    """Draw how many stars come and go within 10 % of every limit; "?" where the relation could not be fitted.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def influence_figure(scans: Sequence[Scan], *, survey: str) -> Figure:
         The figure.
     """
     moving = [scan for scan in scans if scan.response.direction]
-    shown = [scan for scan in reversed(moving) if sum(scan.moved)]
+    shown = [scan for scan in reversed(moving) if sum(scan.moved) or (any(scan.known) and not all(scan.known))]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 1.4 + 0.27 * max(len(shown), 3)), layout="constrained")
         axes = figure.add_subplot()
@@ -127,15 +127,20 @@ def influence_figure(scans: Sequence[Scan], *, survey: str) -> Figure:
         labels = [f"{scan.limit.path} = {scan.limit.value:g} {scan.limit.unit}".rstrip() for scan in shown]
         axes.set_yticks(places, labels, fontsize=8.5)
         axes.tick_params(axis="y", length=0)
-        for place, up, down in zip(places, come, go, strict=True):
-            axes.annotate(f"+{up:.0f}", (up, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7)
+        for place, up, down, scan in zip(places, come, go, shown, strict=True):
+            more, less = (
+                f"{sign}{n:.0f}" if known else "?" for sign, n, known in zip("+-", (up, down), scan.known, strict=True)
+            )
+            axes.annotate(more, (up, place), xytext=(3, 0), textcoords="offset points", va="center", fontsize=7)
             axes.annotate(
-                f"-{down:.0f}", (-down, place), xytext=(-3, 0), textcoords="offset points", va="center", ha="right",
-                fontsize=7,
-            )  # fmt: skip
+                less, (-down, place), xytext=(-3, 0), textcoords="offset points", va="center", ha="right", fontsize=7
+            )
         axes.axvline(0.0, color="black", lw=0.8)
         axes.margins(x=0.12)
-        axes.set_xlabel(f"stars of the sample; {len(moving) - len(shown)} other limits move none")
+        n_unknown = sum(not any(scan.known) for scan in moving)
+        of_those = f", {n_unknown} have no fit there" if n_unknown else ""
+        of_those += "; ?: too few stars for a fit" if any(not all(scan.known) for scan in shown) else ""
+        axes.set_xlabel(f"stars of the sample; {len(moving) - len(shown) - n_unknown} other limits move none{of_those}")
         axes.xaxis.set_major_formatter(lambda number, _: f"{abs(number):,.0f}")
         axes.legend(loc="lower left")
         axes.set_title(_title("Influence of the limits", survey), fontsize=10)

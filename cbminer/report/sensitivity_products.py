@@ -140,14 +140,14 @@ def sensitivity_lines(analysis: SensitivityAnalysis) -> Iterator[str]:
     yield ""
     yield f"{'limit':<36}{'value':>10}{'10 % tighter':>14}{'looser':>9}{'per 10 %':>10}{'per error':>11}"
     for scan in [scan for scan in scans if sum(scan.moved) or not all(scan.known)][:_SHOWN]:
-        tight, loose = (
-            f"{scan.sample.counts[k, 0]:,.0f}" if np.isfinite(scan.sample.counts[k, 0]) else "unknown"
-            for k in scan.beside
-        )
+        tight, loose = (_told(scan.sample.counts[k, 0]) for k in scan.beside)
         value = f"{scan.limit.value:g} {scan.limit.unit}".rstrip()
-        error = f"{scan.per_error:.1f}" if np.isfinite(scan.per_error) else "none"
-        per = scan.per_10_percent[0]
-        yield f"{scan.limit.path:<36}{value:>10}{tight:>14}{loose:>9}{per:>10.1f}{error:>11}"
+        error = _told(scan.per_error, ".1f") if scan.response.typical_error > 0 else "none"
+        per = _told(scan.per_10_percent[0], ".1f")
+        yield f"{scan.limit.path:<36}{value:>10}{tight:>14}{loose:>9}{per:>10}{error:>11}"
+    unknown = [scan.limit.path for scan in scans if not all(scan.known)]
+    if unknown:
+        yield f"too few stars are left to fit the relation within 10 % of {', '.join(unknown)}"
     still = [scan.limit.path for scan in scans if not sum(scan.moved) and all(scan.known)]
     if still:
         yield f"no star comes or goes within 10 % of {', '.join(still)}"
@@ -155,7 +155,7 @@ def sensitivity_lines(analysis: SensitivityAnalysis) -> Iterator[str]:
     ends = (0, -1)
     yield (
         f"all {len(joint.limits)} limits together: "
-        + ", ".join(f"{100.0 * joint.shares[k]:+.0f} % looser {int(joint.sample.counts[k, 0]):,}" for k in ends)
+        + ", ".join(f"{100.0 * joint.shares[k]:+.0f} % looser {_told(joint.sample.counts[k, 0])}" for k in ends)
         + " stars"
     )
     unread = max(int(scan.sample.unread.max()) for scan in scans)
@@ -165,6 +165,11 @@ def sensitivity_lines(analysis: SensitivityAnalysis) -> Iterator[str]:
             'out. Run the selection with measure = "all" under [lightcurves]'
         )
     yield from _bootstrap_lines(analysis)
+
+
+def _told(number: float, form: str = ",.0f") -> str:
+    """Write a number, or that it is unknown because the relation could not be fitted."""
+    return format(number, form) if np.isfinite(number) else "unknown"
 
 
 def _bootstrap_lines(analysis: SensitivityAnalysis) -> Iterator[str]:
