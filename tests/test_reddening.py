@@ -23,8 +23,8 @@ from cbminer.photometry.reddening import (
 )
 from cbminer.photometry.reddening_cells import CellMap
 from cbminer.photometry.reddening_layers import Layers
-from cbminer.pipeline import _photometry
 from cbminer.settings import load_settings, settings_to_toml
+from cbminer.steps import add_photometry
 
 MEAN = MeanReddening(E_VI="0.1 mag", scatter="0.043 mag")
 RA, DEC = np.array([80.0, 81.0, 20.0]), np.array([-69.0, -69.0, -73.0])
@@ -302,7 +302,7 @@ def test_errors_to_both_sides_reach_the_catalogue(tmp_path, three_stars):
     )
     settings = load_settings(tmp_path / "settings.toml")
     dust = read_reddening_map(settings.reddening)
-    stars = conform(_photometry(three_stars, "ogle", settings, settings.cloud["LMC"], dust))
+    stars = conform(add_photometry(three_stars, "ogle", settings, settings.cloud["LMC"], dust))
     np.testing.assert_allclose(values(stars, "E_VI", "mag"), [0.12, -0.003, 0.1])
     np.testing.assert_allclose(values(stars, "E_VI_err_minus", "mag"), [0.0224, 0.0141, 0.043])
     np.testing.assert_allclose(values(stars, "E_VI_err_plus", "mag"), [0.051, 0.0316, 0.043])
