@@ -161,10 +161,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "cbminer-fits")
     parser.add_argument("--part", type=int, nargs=2, default=(0, 1), help="do every Nth system from the Kth on: K N")
+    parser.add_argument("--gather", action="store_true", help="only put together what is done")
     parser.add_argument("--check", action="store_true")
     given = parser.parse_args()
     if given.check:
-        report(Table.read(given.out))
+        kept = Table.read(given.out)
+        print(kept.meta["comment"])
+        report(kept)
         return
     settings = FitSettings()
     tables = load_tables(settings, cache=given.work, threads=1)
@@ -172,7 +175,7 @@ def main() -> None:
     for number in range(given.n):
         kind = KINDS[number % 2]
         place = given.work / f"{given.seed}-{given.n}" / f"{kind}-{number // 2:03d}.json"
-        mine = number // 2 % given.part[1] == given.part[0]
+        mine = number // 2 % given.part[1] == given.part[0] and not given.gather
         if not place.exists() and mine:
             n_of_kind = (given.n + 1) // 2
             row = fit_one(kind, number // 2, n_of_kind=n_of_kind, seed=given.seed, settings=settings, tables=tables)
@@ -183,14 +186,13 @@ def main() -> None:
             print(f"{kind} {number // 2}: ln B = {row['ln_bayes_contact']:.1f}, {row['seconds']:.0f} s", flush=True)
         if place.exists():
             rows.append(json.loads(place.read_text()))
-    if len(rows) < given.n:
-        print(f"{len(rows)} of {given.n} are done: run the other parts, then this again")
-        return
     table = Table(rows)
     for name in table.colnames:
         if table[name].dtype.kind == "f":
             table[name].info.format = ".5g"
-    table.meta["comment"] = f"simulated systems; seed {given.seed}; benchmarks/fits.py"
+    done = f"{len(rows)} of {given.n} systems"
+    table.meta["comment"] = f"simulated systems; seed {given.seed}; {done}; benchmarks/fits.py"
+    print(done)
     table.write(given.out, format="ascii.ecsv", overwrite=True)
     report(table)
 
