@@ -575,9 +575,7 @@ class ReopenedRun:
     clouds: dict[Galaxy, RunContext]
 
 
-def run_contexts(
-    run: Path, *, cache: Path, settings: Settings | None = None, monitor: Monitor | None = None
-) -> ReopenedRun:
+def run_contexts(run: Path, *, cache: Path, monitor: Monitor | None = None) -> ReopenedRun:
     """Open a finished run again.
 
     Parameters
@@ -586,8 +584,6 @@ def run_contexts(
         Output folder of the run.
     cache : `~pathlib.Path`
         Folder in which files of a server are kept.
-    settings : Settings, optional
-        Settings in place of those of the run.
     monitor : Monitor, optional
         Told of the progress.
 
@@ -605,7 +601,7 @@ def run_contexts(
         If it is not the output of a run of this version.
     """
     provenance = read_provenance(run)
-    chosen = settings or settings_from_mapping(provenance.settings)
+    chosen = settings_from_mapping(provenance.settings)
     judged = conform(read_judged(run))
     archive = open_archive(provenance.archive, cache=cache, fetching=chosen.fetch, offline=chosen.survey.offline)
     dust = read_reddening_map(chosen.reddening) if chosen.reddening.map else None
