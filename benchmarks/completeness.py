@@ -19,7 +19,7 @@ from astropy.table import QTable
 from cbminer.cli import main as cbminer
 from cbminer.columns import label_column, values
 from cbminer.completeness.completing import InjectedRun, inject_into_run
-from cbminer.completeness.rates import binomial_interval
+from cbminer.completeness.rates import jeffreys_interval
 from cbminer.provenance import read_provenance
 from cbminer.survey.mock import TRUTH_FILE
 
@@ -63,7 +63,7 @@ def _against_truth(run: Path, found: InjectedRun) -> dict[str, dict[str, float]]
         mine = mine[(m_v > _M_V_EDGES[0]) & (m_v < -0.25)]
         true = np.array([bool(selected[name]) for name in mine["id"]])
         injected = found.injected[label_column(found.injected, "kind") == kind]
-        low, high = binomial_interval(true.sum(), len(true))
+        low, high = jeffreys_interval(true.sum(), len(true))
         predicted, error = _predicted(mine, injected)
         result[kind] = {
             "mock_stars": len(true),

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,56 +14,56 @@ from cbminer.catalogue.schema import conform
 from cbminer.classifier.prediction import classifier_model
 from cbminer.columns import label_column, values
 from cbminer.errors import InputFormatError
-from cbminer.flags import Flag
-from cbminer.judged import read_judged
 from cbminer.measurement import (
     FittedChunk,
     MeasuredStars,
-    fit_curves,
     measure_stars,
     read_and_fit,
-    single_threaded_algebra,
-    summarise,
 )
 from cbminer.monitor import Monitor
 from cbminer.morphology.calibration import CCalibration, calibrate_c
 from cbminer.morphology.published import VIZIER, MorphologyTable, morphology_by_star, read_morphology_table
 from cbminer.morphology.shape import ShapeSettings
 from cbminer.photometry.reddening import ReddeningMap, read_reddening_map
-from cbminer.provenance import InputFile, hash_files, hash_group, read_provenance
-from cbminer.ranking.evidence import PopulationDensities, population_densities
-from cbminer.ranking.odds import Ranker, contact_ranks
+from cbminer.provenance import InputFile, hash_files, hash_group
+from cbminer.ranking.evidence import PopulationDensities
+from cbminer.ranking.odds import Ranker
 from cbminer.selection.cutflow import judge, judge_catalogue, tabulate_cutflow
 from cbminer.selection.plc import PLCRelation
 from cbminer.selection.plc_table import all_relations, resolve_relation, tabulate_residuals
-from cbminer.settings import Settings, settings_from_mapping
-from cbminer.steps import add_photometry, add_published_c, add_relation, add_shapes, choose_c, star_tasks
+from cbminer.settings import Settings
+from cbminer.steps import (
+    add_photometry,
+    add_published_c,
+    add_relation,
+    add_shapes,
+    choose_c,
+    cloud_population,
+    fit_ranker,
+    rank_candidates,
+    star_tasks,
+)
 from cbminer.survey.archive import Archive, open_archive
 from cbminer.survey.mock import MOCK_PREFIX, MockCloud, build_mock_archive
 from cbminer.survey.offline import NoNetwork
 from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading
-from cbminer.survey.packed import PackedLightCurves
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
 from cbminer.survey.vizier import Vizier
 
 __all__ = [
+    "GALAXIES",
     "CloudSelection",
     "Galaxy",
-    "ReopenedRun",
-    "RunContext",
     "Selection",
     "candidate_curves",
-    "judge_new_stars",
     "open_survey",
     "open_vizier",
-    "rank_stars",
-    "run_contexts",
     "run_selection",
 ]
 
 Galaxy = Literal["LMC", "SMC"]
-_GALAXIES: tuple[Galaxy, ...] = ("LMC", "SMC")
+GALAXIES: tuple[Galaxy, ...] = ("LMC", "SMC")
 
 
 @dataclass(frozen=True)
@@ -285,7 +285,7 @@ def run_selection(
     )
     # For the same reason the models behind the odds are read first.
     with monitor.step("population of contact binaries", None):
-        populations = {galaxy: _population(galaxy, settings) for galaxy in galaxies}
+        populations = {galaxy: cloud_population(galaxy, settings) for galaxy in galaxies}
     measured = [_measure_cloud(archive, galaxy, survey, settings, tables, jobs, monitor) for galaxy in galaxies]
     # One scale of c for all Clouds.
     calibration, notes = _calibration(measured, settings.shape)
@@ -293,7 +293,7 @@ def run_selection(
     name = "mock" if any("mock" in label_column(cloud.stars, "survey") for cloud in clouds) else survey
     if tables.morphology is not None:
         _check_match(tables.morphology, clouds, settings)
-    stars = _ranked(vstack([cloud.stars for cloud in clouds], metadata_conflicts="silent"), settings)
+    stars = rank_candidates(vstack([cloud.stars for cloud in clouds], metadata_conflicts="silent"), settings)
     return Selection(name, archive, clouds, stars, settings, used, calibration, notes)
 
 
@@ -377,7 +377,7 @@ def _judge_cloud(
     stars = judge(add_relation(stars, relation), settings.selection)
     spare = set(archive.light_curve_stars(cloud.galaxy)) - set(label_column(stars, "id"))
     counts = cloud.reading.counts | cloud.measured.counts | {"light curves without a row": len(spare)}
-    ranker, ranked = _fit_ranker(conform(stars), population, settings)
+    ranker, ranked = fit_ranker(conform(stars), population, settings)
     return CloudSelection(
         galaxy=cloud.galaxy,
         stars=conform(ranked),
@@ -392,14 +392,6 @@ def _judge_cloud(
         notes=_notes(archive, cloud.galaxy, cloud.reading, cloud.store, cloud.survey),
         inputs=_inputs(cloud.files, cloud.galaxy, cloud.store, label_column(stars, "id")[cloud.wanted]),
     )
-
-
-def _population(galaxy: Galaxy, settings: Settings) -> PopulationDensities:
-    return population_densities(galaxy, settings=settings.population, grid=settings.ranking.grid)
-
-
-def _fit_ranker(stars: QTable, population: PopulationDensities, settings: Settings) -> tuple[Ranker, QTable]:
-    return Ranker.fit(stars, population, settings=settings.ranking, prior=settings.classifier.prior)
 
 
 def _wanted(archive: Archive, stars: QTable, settings: Settings) -> npt.NDArray[np.bool_]:
@@ -488,14 +480,6 @@ def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], setti
         cloud.counts["morphology table: values out of range"] = table.n_out_of_range
 
 
-def _ranked(stars: QTable, settings: Settings) -> QTable:
-    """Rank the stars of all Clouds in one list."""
-    stars["rank"] = contact_ranks(stars, np.asarray(stars["selected"], dtype=bool))
-    known = np.isfinite(values(stars, "post_contact"))
-    stars["contact_rank"] = contact_ranks(stars, judge_catalogue(stars, settings.selection) & known)
-    return conform(stars)
-
-
 def candidate_curves(selection: Selection) -> Iterator[tuple[QTable, FittedChunk]]:
     """Read the light curves of the candidates again, with their fits.
 
@@ -520,165 +504,3 @@ def candidate_curves(selection: Selection) -> Iterator[tuple[QTable, FittedChunk
                 mine,
                 read_and_fit(cloud.light_curves, star_tasks(mine), settings=settings.measurement),
             )
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """What of a finished run decides about stars that it has not seen.
-
-    Attributes
-    ----------
-    galaxy : {"LMC", "SMC"}
-        The Cloud.
-    stars : `~astropy.table.QTable`
-        Judged stars of that Cloud.
-    settings : Settings
-        Settings of the run.
-    relation : PLCRelation
-        Period-luminosity-colour relation in force.
-    calibration : CCalibration or None
-        What brought measured c to published values.
-    dust : ReddeningMap or None
-        Map of the reddening.
-    ranker : Ranker
-        What gave the stars their odds.
-    """
-
-    galaxy: Galaxy
-    stars: QTable
-    settings: Settings
-    relation: PLCRelation
-    calibration: CCalibration | None
-    dust: ReddeningMap | None
-    ranker: Ranker
-
-
-@dataclass(frozen=True)
-class ReopenedRun:
-    """A finished run with its archive.
-
-    Attributes
-    ----------
-    archive : Archive
-        Where its light curves are.
-    survey : str
-        Survey; "mock" for simulated stars.
-    settings : Settings
-        Settings of the run.
-    clouds : dict of str to RunContext
-        What decides, by Cloud.
-    """
-
-    archive: Archive
-    survey: str
-    settings: Settings
-    clouds: dict[Galaxy, RunContext]
-
-
-def run_contexts(run: Path, *, cache: Path, monitor: Monitor | None = None) -> ReopenedRun:
-    """Open a finished run again.
-
-    Parameters
-    ----------
-    run : `~pathlib.Path`
-        Output folder of the run.
-    cache : `~pathlib.Path`
-        Folder in which files of a server are kept.
-    monitor : Monitor, optional
-        Told of the progress.
-
-    Returns
-    -------
-    ReopenedRun
-        Archive, settings, and what decides about new stars, as they were in the run: shares and places of the kinds of
-        stars are found from the same stars again.
-
-    Raises
-    ------
-    UnknownStarError
-        If there is no such folder.
-    OutputError
-        If it is not the output of a run of this version.
-    """
-    provenance = read_provenance(run)
-    chosen = settings_from_mapping(provenance.settings)
-    judged = conform(read_judged(run))
-    archive = open_archive(provenance.archive, cache=cache, fetching=chosen.fetch, offline=chosen.survey.offline)
-    dust = read_reddening_map(chosen.reddening) if chosen.reddening.map else None
-    calibration = _recorded_calibration(provenance.c_calibration)
-    clouds: dict[Galaxy, RunContext] = {}
-    for galaxy in _GALAXIES:
-        if galaxy in provenance.galaxies:
-            stars = judged[label_column(judged, "galaxy") == galaxy]
-            with (monitor or Monitor()).step(f"population of the {galaxy}", None):
-                ranker, ranked = _fit_ranker(stars, _population(galaxy, chosen), chosen)
-            relation = PLCRelation(**provenance.relations[galaxy])
-            clouds[galaxy] = RunContext(galaxy, conform(ranked), chosen, relation, calibration, dust, ranker)
-    return ReopenedRun(archive, provenance.survey, chosen, clouds)
-
-
-def _recorded_calibration(record: dict[str, Any] | None) -> CCalibration | None:
-    if record is None:
-        return None
-    nodes = {name: np.array(record[name], dtype=float) for name in ("measured", "published")}
-    return CCalibration(**(record | nodes))
-
-
-def judge_new_stars(stars: QTable, curves: PackedLightCurves, *, context: RunContext) -> QTable:
-    """Judge stars that were not in a run just as it judged its own.
-
-    Parameters
-    ----------
-    stars : `~astropy.table.QTable`
-        Stars as a catalogue has them (`~cbminer.survey.stars.star_table`), with the column survey.
-    curves : PackedLightCurves
-        Their light curves in I, in the same order; one without points counts as missing.
-    context : RunContext
-        What decides.
-
-    Returns
-    -------
-    `~astropy.table.QTable`
-        The stars in the schema, judged and with their odds. They have no rank.
-    """
-    settings = context.settings
-    survey = str(label_column(stars, "survey")[0]) if len(stars) else "mock"
-    table = add_photometry(stars, survey, settings, settings.cloud[context.galaxy], context.dust)
-    tasks = star_tasks(table)
-    with single_threaded_algebra():
-        fitted = fit_curves(curves, tasks, settings=settings.measurement)
-    empty = np.diff(curves.offsets) == 0
-    fitted = replace(fitted, flags=np.where(empty, int(Flag.NO_LIGHT_CURVE), fitted.flags))
-    measured = summarise(fitted, tasks, classifier=settings.classifier)
-    table = add_published_c(add_shapes(table, np.ones(len(table), dtype=bool), measured), None)
-    table = choose_c(table, context.calibration, settings.shape)
-    judged = judge(add_relation(table, context.relation), settings.selection)
-    return conform(context.ranker.apply(conform(judged)))
-
-
-def rank_stars(stars: QTable, settings: Settings) -> tuple[QTable, dict[Galaxy, Ranker]]:
-    """Find the odds of judged stars once more, and rank them.
-
-    Parameters
-    ----------
-    stars : `~astropy.table.QTable`
-        Judged stars of all Clouds of a run.
-    settings : Settings
-        Population, ranking and cuts.
-
-    Returns
-    -------
-    stars : `~astropy.table.QTable`
-        The stars with their odds and ranks.
-    rankers : dict of str to Ranker
-        What gave the odds, by Cloud.
-    """
-    names = label_column(stars, "galaxy")
-    rankers: dict[Galaxy, Ranker] = {}
-    parts = []
-    for galaxy in _GALAXIES:
-        if (names == galaxy).any():
-            rankers[galaxy], ranked = _fit_ranker(stars[names == galaxy], _population(galaxy, settings), settings)
-            parts.append(conform(ranked))
-    everyone = vstack(parts, metadata_conflicts="silent") if parts else conform(stars)
-    return _ranked(everyone, settings), rankers

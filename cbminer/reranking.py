@@ -14,8 +14,8 @@ from cbminer.catalogue.writers import plain_table
 from cbminer.columns import label_column
 from cbminer.errors import OutputError, SettingsError
 from cbminer.judged import read_judged
-from cbminer.pipeline import rank_stars
 from cbminer.provenance import read_provenance
+from cbminer.reopening import rank_stars
 from cbminer.report.ranking import candidate_lines, compare_choices, mixture_lines
 from cbminer.settings import Settings, settings_from_mapping, settings_over
 from cbminer.whole_file import written_whole

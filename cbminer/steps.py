@@ -1,10 +1,12 @@
 """What happens to a table of stars on its way: each step adds columns to a copy."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 from astropy.table import MaskedColumn, QTable
 
-from cbminer.catalogue.schema import round_columns, spec_of
+from cbminer.catalogue.schema import conform, round_columns, spec_of
 from cbminer.columns import float_column, label_column, values
 from cbminer.flags import Flag
 from cbminer.measurement import MeasuredStars, StarTask
@@ -14,11 +16,24 @@ from cbminer.morphology.shape import ShapeSettings
 from cbminer.photometry.distance import distance_moduli
 from cbminer.photometry.magnitudes import add_intrinsic_photometry
 from cbminer.photometry.reddening import ReddeningMap, reddening_of
+from cbminer.ranking.evidence import PopulationDensities, population_densities
+from cbminer.ranking.odds import Ranker, contact_ranks
+from cbminer.selection.cutflow import judge_catalogue
 from cbminer.selection.cuts import plc_residuals, spectral_labels
 from cbminer.selection.plc import PLCRelation
 from cbminer.settings import CloudSettings, Settings
 
-__all__ = ["add_photometry", "add_published_c", "add_relation", "add_shapes", "choose_c", "star_tasks"]
+__all__ = [
+    "add_photometry",
+    "add_published_c",
+    "add_relation",
+    "add_shapes",
+    "choose_c",
+    "cloud_population",
+    "fit_ranker",
+    "rank_candidates",
+    "star_tasks",
+]
 
 
 def add_photometry(
@@ -204,3 +219,64 @@ def choose_c(stars: QTable, calibration: CCalibration | None, shape: ShapeSettin
     result["e_c"] = float_column(np.where(replaced, np.nan, e_c))
     result["flags"] = np.asarray(stars["flags"]) | np.where(replaced, int(Flag.C_PUBLISHED), 0)
     return result
+
+
+def cloud_population(galaxy: Literal["LMC", "SMC"], settings: Settings) -> PopulationDensities:
+    """Densities of the theoretical population of a Cloud.
+
+    Parameters
+    ----------
+    galaxy : {"LMC", "SMC"}
+        The Cloud.
+    settings : Settings
+        Population, and the grid that the ranking is told to use.
+
+    Returns
+    -------
+    PopulationDensities
+        The densities.
+    """
+    return population_densities(galaxy, settings=settings.population, grid=settings.ranking.grid)
+
+
+def fit_ranker(stars: QTable, population: PopulationDensities, settings: Settings) -> tuple[Ranker, QTable]:
+    """Learn from the stars of a Cloud how frequent each kind is and where it lies, and find their odds.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Judged stars of the Cloud in the schema.
+    population : PopulationDensities
+        Its theoretical population.
+    settings : Settings
+        Ranking, and the prior of the classes of light curves.
+
+    Returns
+    -------
+    ranker : Ranker
+        What gives odds.
+    stars : `~astropy.table.QTable`
+        A copy with the odds.
+    """
+    return Ranker.fit(stars, population, settings=settings.ranking, prior=settings.classifier.prior)
+
+
+def rank_candidates(stars: QTable, settings: Settings) -> QTable:
+    """Rank the stars of all Clouds in one list.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Judged stars with their odds; the columns of the ranks are set in place.
+    settings : Settings
+        The cuts on the catalogue, which ``contact_rank`` asks for.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        The stars in the schema.
+    """
+    stars["rank"] = contact_ranks(stars, np.asarray(stars["selected"], dtype=bool))
+    known = np.isfinite(values(stars, "post_contact"))
+    stars["contact_rank"] = contact_ranks(stars, judge_catalogue(stars, settings.selection) & known)
+    return conform(stars)

@@ -22,7 +22,7 @@ from cbminer.completeness.numbers import (
     tabulate_numbers,
     weigh,
 )
-from cbminer.completeness.rates import AXES, binomial_interval, rate_map, samples_of, tabulate_rates
+from cbminer.completeness.rates import AXES, jeffreys_interval, rate_map, samples_of, tabulate_rates
 from cbminer.completeness.settings import InjectionSettings
 from cbminer.completeness.systems import SystemLaws, draw_systems
 from cbminer.completeness.weights import PopulationCells, _with_limits, population_weights
@@ -134,14 +134,14 @@ def test_deviations_of_outliers_are_found_where_they_were_put():
 @given(n=st.integers(1, 500), data=st.data())
 def test_intervals_hold_the_share_and_narrow_with_number(n, data):
     k = data.draw(st.integers(0, n))
-    low, high = binomial_interval(k, n)
+    low, high = jeffreys_interval(k, n)
     assert 0 <= low <= k / n <= high <= 1
-    wide, narrow = high - low, np.subtract(*binomial_interval(4 * k, 4 * n)[::-1])
+    wide, narrow = high - low, np.subtract(*jeffreys_interval(4 * k, 4 * n)[::-1])
     assert narrow < wide
 
 
 def test_intervals_are_those_of_jeffreys():
-    low, high = binomial_interval([3, 0, 5, 0], [10, 5, 5, 0])
+    low, high = jeffreys_interval([3, 0, 5, 0], [10, 5, 5, 0])
     assert low[0] == pytest.approx(beta.ppf(0.15865, 3.5, 7.5))
     assert high[0] == pytest.approx(beta.ppf(0.84135, 3.5, 7.5))
     assert low[1] == 0

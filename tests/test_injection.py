@@ -22,7 +22,7 @@ from cbminer.completeness.systems import KINDS, draw_systems
 from cbminer.errors import ArchiveError, SettingsError
 from cbminer.flags import Flag
 from cbminer.monitor import Monitor
-from cbminer.pipeline import judge_new_stars, run_contexts
+from cbminer.reopening import judge_new_stars, run_contexts
 from cbminer.report import completeness_products
 from cbminer.report.completeness_figures import completeness_curves, completeness_map, cut_losses
 from cbminer.synthetic.cadence import dilute

@@ -16,12 +16,13 @@ from cbminer.columns import label_column, values
 from cbminer.errors import InputFormatError, SettingsError
 from cbminer.flags import Flag
 from cbminer.measurement import StarTask, fit_curves, summarise
-from cbminer.pipeline import judge_new_stars, open_survey, rank_stars, run_contexts, run_selection
+from cbminer.pipeline import open_survey, run_selection
 from cbminer.ranking.evidence import curve_evidence, population_densities
 from cbminer.ranking.hypotheses import HYPOTHESES
 from cbminer.ranking.odds import contact_ranks, is_degenerate
 from cbminer.ranking.reliability import reliability
 from cbminer.ranking.shape_library import shape_library
+from cbminer.reopening import judge_new_stars, rank_stars, run_contexts
 from cbminer.report.products import write_products
 from cbminer.report.ranking import compare_choices, mixture_lines, reason_of
 from cbminer.report.summary import summary_lines

@@ -20,7 +20,7 @@ from cbminer.ranking.light_curves import (
 from cbminer.ranking.mixture import MixtureSettings, PopulationPlaces, StarEvidence, SurveyMixture
 from cbminer.ranking.odds import is_degenerate
 from cbminer.ranking.place import PlaceGrid, SurveyDensity
-from cbminer.ranking.reliability import binomial_interval, reliability
+from cbminer.ranking.reliability import clopper_pearson_interval, reliability
 from cbminer.ranking.shape_library import ShapeLibrary, shape_library
 from cbminer.resources import grid_path
 
@@ -443,7 +443,7 @@ class TestReliability:
 
     def test_intervals_against_the_textbook(self):
         # Clopper & Pearson: 4 of 10 at 95 %.
-        low, high = binomial_interval([4, 0, 10], [10, 10, 10], level=0.95)
+        low, high = clopper_pearson_interval([4, 0, 10], [10, 10, 10], level=0.95)
         assert low == pytest.approx([0.1216, 0.0, 0.6915], abs=1e-4)
         assert high == pytest.approx([0.7376, 0.3085, 1.0], abs=1e-4)
 

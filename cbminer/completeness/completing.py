@@ -15,8 +15,8 @@ from cbminer.completeness.survey_field import Hosts, InjectionField, open_field
 from cbminer.completeness.systems import SystemLaws
 from cbminer.errors import ArchiveError
 from cbminer.monitor import Monitor
-from cbminer.pipeline import ReopenedRun, RunContext, judge_new_stars, run_contexts
 from cbminer.provenance import PROVENANCE_FILE
+from cbminer.reopening import ReopenedRun, RunContext, judge_new_stars, run_contexts
 from cbminer.resources import grid_path
 from cbminer.settings import Settings, settings_over
 from cbminer.theory.grid import read_grid

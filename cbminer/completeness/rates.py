@@ -21,7 +21,7 @@ __all__ = [
     "Mask",
     "RateMap",
     "axis_values",
-    "binomial_interval",
+    "jeffreys_interval",
     "rate_map",
     "samples_of",
     "tabulate_cuts",
@@ -110,7 +110,7 @@ class RateMap:
             return np.asarray(self.found / self.n)
 
 
-def binomial_interval(found: npt.ArrayLike, n: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+def jeffreys_interval(found: npt.ArrayLike, n: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Interval of a share that was counted.
 
     Parameters
@@ -291,7 +291,7 @@ def _rates_table(rows: list[tuple[str | float | int, ...]]) -> QTable:
             table[name] = np.array(column) if isinstance(column[0], int) else float_column(column)
         table[name].info.description = described[name]
     n, found = np.asarray(table["n_injected"]), np.asarray(table["n_found"])
-    low, high = binomial_interval(found, n)
+    low, high = jeffreys_interval(found, n)
     for name, data, meaning in (
         ("share", found / n, "share found"),
         ("share_low", low, "lower end of its interval of 68 % (Jeffreys)"),

@@ -25,7 +25,7 @@ from cbminer.theory.population import Cloud, Population
 
 __all__ = ["Hosts", "InjectionField", "Judge", "generator", "open_field"]
 
-# What a run does to stars: `cbminer.pipeline.judge_new_stars` with the context of the run.
+# What a run does to stars: `cbminer.reopening.judge_new_stars` with the context of the run.
 Judge = Callable[[QTable, PackedLightCurves], QTable]
 
 _FEWEST_OF_A_TYPE = 20

@@ -8,7 +8,7 @@ from scipy.stats import beta
 
 from cbminer.columns import FloatArray
 
-__all__ = ["Reliability", "binomial_interval", "reliability"]
+__all__ = ["Reliability", "clopper_pearson_interval", "reliability"]
 
 
 class Reliability(NamedTuple):
@@ -35,7 +35,7 @@ class Reliability(NamedTuple):
     expected_error: float
 
 
-def binomial_interval(successes: npt.ArrayLike, trials: npt.ArrayLike, *, level: float = 0.6827) -> FloatArray:
+def clopper_pearson_interval(successes: npt.ArrayLike, trials: npt.ArrayLike, *, level: float = 0.6827) -> FloatArray:
     """Interval of a share (Clopper & Pearson 1934, Biometrika 26, 404).
 
     Parameters
@@ -87,6 +87,6 @@ def reliability(
     sums, true_ones = (np.bincount(place, weights=data, minlength=bins) for data in (stated, truth.astype(float)))
     with np.errstate(invalid="ignore"):
         mean, share = sums / stars, true_ones / stars
-    low, high = binomial_interval(true_ones, stars, level=level)
+    low, high = clopper_pearson_interval(true_ones, stars, level=level)
     error = float(np.nansum(np.abs(mean - share) * stars) / max(stars.sum(), 1))
     return Reliability(mean, share, low, high, stars, error)

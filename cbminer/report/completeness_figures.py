@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from cbminer.columns import label_column
-from cbminer.completeness.rates import AXES, MAPS, RateMap, axis_values, binomial_interval, rate_map
+from cbminer.completeness.rates import AXES, MAPS, RateMap, axis_values, jeffreys_interval, rate_map
 from cbminer.report.figures import STYLE
 
 __all__ = ["completeness_curves", "completeness_map", "cut_losses"]
@@ -166,7 +166,7 @@ def _draw_curve(axes: Axes, stars: QTable, sample: Mask, axis: str, look: tuple[
         # Both shapes share a panel: what is short of contact to the left of 0.
         middle = 10.0 * (middle - 1.0)
     share = found[shown] / n[shown]
-    low, high = binomial_interval(found[shown], n[shown])
+    low, high = jeffreys_interval(found[shown], n[shown])
     axes.errorbar(
         middle[shown],
         share,
