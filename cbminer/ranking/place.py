@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, gaussian_filter1d, map_coordinates
 
 from cbminer.columns import FloatArray
+from cbminer.ranking.place_kernel import share_out
 
 __all__ = ["PlaceGrid", "SurveyDensity"]
 
@@ -149,7 +149,7 @@ class SurveyDensity:
         SurveyDensity
             The density.
         """
-        content = _shared_out(bins, weight, grid.shape)
+        content = share_out(bins, weight, grid.shape)
         smooth = gaussian_filter(content, _FILTER, mode="constant", truncate=_PADDING_SIGMAS)
         along = gaussian_filter1d(content.sum(axis=(1, 2)), _FILTER, mode="constant", truncate=_PADDING_SIGMAS)
         return cls(grid, float(weight.sum()), smooth / float(np.prod(grid.step)), along / float(grid.step[0]))
@@ -192,15 +192,3 @@ class SurveyDensity:
         found = np.interp(bins, np.arange(len(self.in_period)), self.in_period) - less * own
         result: FloatArray = np.maximum(found, 0.0) / np.maximum(self.total - less, 1e-9)
         return result
-
-
-def _shared_out(bins: FloatArray, weight: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
-    """Share the weight of every star between the eight bins around it, in proportion to how near they are."""
-    content = np.zeros(shape)
-    lower = np.minimum(bins.astype(np.int64), np.array(shape) - 2)
-    beyond = bins - lower
-    for corner in np.ndindex(2, 2, 2):
-        share = np.prod(np.where(np.array(corner) == 1, beyond, 1.0 - beyond), axis=1)
-        flat: npt.NDArray[np.int64] = np.ravel_multi_index(tuple((lower + np.array(corner)).T), shape)
-        content += np.bincount(flat, weights=weight * share, minlength=content.size).reshape(shape)
-    return content
