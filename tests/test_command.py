@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import votable
+from astropy.io import fits
 from astropy.table import Table
 from conftest import ecl_line, ident_line
 
@@ -77,6 +78,12 @@ def test_votable_is_valid_and_described(run):
     assert all(field.ucd and field.description for field in table.fields)
     assert [system.refposition for system in document.resources[0].time_systems] == ["HELIOCENTER"]
     assert [system.system for system in document.resources[0].coordinate_systems] == ["ICRS"]
+
+
+def test_checksums_of_fits_are_those_of_what_is_written(run):
+    for name in ("judged.fits", "candidates.fits"):
+        with fits.open(run / name, checksum=True) as hdus:
+            assert [(hdu.verify_checksum(), hdu.verify_datasum()) for hdu in hdus] == [(1, 1), (1, 1)]
 
 
 def test_fits_passes_fitsverify(run):

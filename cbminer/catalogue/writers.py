@@ -141,7 +141,7 @@ def _write_fits(table: Table, path: Path, title: CatalogueTitle) -> None:
     for name, text in title.lines:
         primary.header[name.upper()[:8]] = text
     for part in (primary, hdu):
-        part.add_checksum(when=_FIXED_DATE, override_datasum=True)
+        part.add_checksum(when=_FIXED_DATE)
     fits.HDUList([primary, hdu]).writeto(path, overwrite=True)
 
 

@@ -245,7 +245,7 @@ def _write_injections(injected: QTable, path: Path, seed: int) -> None:
     primary.header["WARNING"] = "simulated stars, not observations"
     primary.header["SEED"] = seed
     for part in (primary, hdu):
-        part.add_checksum(when=_FIXED_DATE, override_datasum=True)
+        part.add_checksum(when=_FIXED_DATE)
     fits.HDUList([primary, hdu]).writeto(path)
 
 
