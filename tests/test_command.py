@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from astropy.io import votable
-from astropy.io import fits
+from astropy.io import fits, votable
 from astropy.table import Table
 from conftest import ecl_line, ident_line
 
