@@ -1,0 +1,349 @@
+"""Light curves of any survey, from tables in which a row is a point or a star, in blocks that fit into memory."""
+
+import tempfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.table import QTable, vstack
+
+from cbminer.columns import FloatArray, float_column, text_column
+from cbminer.errors import InputFormatError
+from cbminer.survey.packed import PackedLightCurves
+from cbminer.survey.table_columns import find_columns
+from cbminer.survey.table_points import KEPT, POINT, STAR_COLUMNS, BatchPoints, points_of_batch
+from cbminer.survey.table_reading import open_source
+from cbminer.survey.table_settings import TableLayout, TableSettings, table_layout
+from cbminer.survey.table_times import heliocentric_correction, to_utc
+
+__all__ = ["TableBlock", "TablePoints", "collect_points", "read_light_curve_table", "star_order"]
+
+_BUCKETS = 256
+# What the rows of one star may differ by, in the unit of the column; a period by this share of itself.
+_SPREAD = {"ra": 0.01, "dec": 0.01, "period": 1e-6, "epoch": 1e-3}
+_UNITS = {"RAJ2000": "deg", "DEJ2000": "deg", "period": "d", "T0": "d", "mag_median": "mag", "mag_median_second": "mag"}
+
+
+@dataclass(frozen=True)
+class TableBlock:
+    """Some stars of a table.
+
+    Attributes
+    ----------
+    curves : PackedLightCurves
+        Their light curves, each in one band and in the order of time; heliocentric, UTC.
+    stars : `~astropy.table.QTable`
+        A row a star, in the same order: ``id``, ``RAJ2000``, ``DEJ2000`` [deg], ``period`` and ``T0`` [d] of the
+        table, ``band``, ``mag_median``, ``band_second``, ``mag_median_second`` [mag]; masked where unknown.
+    """
+
+    curves: PackedLightCurves
+    stars: QTable
+
+
+@dataclass
+class TablePoints:
+    """Points of tables, sorted by star as far as memory asks for it.
+
+    Attributes
+    ----------
+    layout : TableLayout
+        How the tables were understood.
+    reasons : `~collections.Counter`
+        Rows by what became of them, ``kept`` for points.
+    unfiltered : list of str
+        Columns of quality that a table did not have, and need not.
+    """
+
+    layout: TableLayout
+    folder: Path
+    reasons: Counter[str] = field(default_factory=Counter)
+    unfiltered: list[str] = field(default_factory=list)
+    _stars: list[str] = field(default_factory=list)
+    _codes: dict[str, int] = field(default_factory=dict)
+    _low: dict[str, FloatArray] = field(default_factory=dict)
+    _high: dict[str, FloatArray] = field(default_factory=dict)
+    _parts: list[npt.NDArray[Any]] = field(default_factory=list)
+    _in_memory: int = 0
+    _spilled: bool = False
+    _with_points: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+    @property
+    def n_stars(self) -> int:
+        """Stars with a point."""
+        return int(self._with_points[: len(self._stars)].sum())
+
+    @property
+    def n_without(self) -> int:
+        """Stars of the tables of which no point was kept."""
+        return len(self._stars) - self.n_stars
+
+    def add_table(self, path: Path) -> None:
+        """Read a table.
+
+        Parameters
+        ----------
+        path : `~pathlib.Path`
+            The table.
+
+        Raises
+        ------
+        InputFormatError
+            If it is no table, lacks a column, or a column does not hold what it should.
+        """
+        source = open_source(path)
+        columns = find_columns(source.names, self.layout, path=path)
+        self.unfiltered += [name for name in columns.absent if name not in self.unfiltered]
+        stem = path.name.removesuffix(".gz").rpartition(".")[0]
+        for batch in source.batches(columns.wanted):
+            self._add(points_of_batch(batch, columns, self.layout, file_star=stem), path)
+
+    def _add(self, found: BatchPoints, path: Path) -> None:
+        self.reasons += found.reasons
+        code_of = np.array([self._code(star) for star in found.stars] or [0], dtype=np.int32)
+        self._grow()
+        points = found.points.copy()
+        points["star"] = code_of[points["star"]]
+        self._with_points[points["star"]] = True
+        rows = found.star >= 0
+        for role, data in found.about.items():
+            self._learn(role, code_of[found.star[rows]], data[rows], path)
+        self._parts.append(points)
+        self._in_memory += len(points)
+        if self._in_memory > self.layout.points_in_memory:
+            self._spill()
+
+    def _code(self, star: str) -> int:
+        code = self._codes.setdefault(star, len(self._stars))
+        if code == len(self._stars):
+            self._stars.append(star)
+        return code
+
+    def _grow(self) -> None:
+        """Make room for stars that are new; twice as much as needed, so that it is seldom done."""
+        if len(self._with_points) >= len(self._stars):
+            return
+        more = 2 * len(self._stars) - len(self._with_points)
+        self._with_points = np.concatenate([self._with_points, np.zeros(more, dtype=bool)])
+        for store in (self._low, self._high):
+            for role in STAR_COLUMNS:
+                store[role] = np.concatenate([store.get(role, np.empty(0)), np.full(more, np.nan)])
+
+    def _learn(self, role: str, star: npt.NDArray[np.int32], data: FloatArray, path: Path) -> None:
+        """Keep the least value that rows state of their star, and refuse rows that contradict each other."""
+        np.fmin.at(self._low[role], star, data)
+        np.fmax.at(self._high[role], star, data)
+        low, high = self._low[role][star], self._high[role][star]
+        scale = np.abs(low) if role == "period" else 1.0
+        spread = np.where(high - low > 180.0, 360.0 - (high - low), high - low) if role == "ra" else high - low
+        with np.errstate(invalid="ignore"):
+            apart = np.flatnonzero(spread > _SPREAD[role] * scale)
+        if len(apart):
+            place = int(star[apart[0]])
+            msg = (
+                f"table of light curves {path}: rows of star {self._stars[place]} differ in their {role} "
+                f"({low[apart[0]]:.8g} and {high[apart[0]]:.8g}): name a column under id_column that tells stars apart"
+            )
+            raise InputFormatError(msg)
+
+    def _spill(self) -> None:
+        """Move what is in memory into files, a star always into the same one whatever the order of the rows."""
+        points = np.concatenate([np.empty(0, dtype=POINT), *self._parts])
+        bucket_of = np.array([zlib.crc32(star.encode()) % _BUCKETS for star in self._stars], dtype=np.int64)
+        bucket = bucket_of[points["star"]]
+        order = np.argsort(bucket, kind="stable")
+        edges = np.searchsorted(bucket[order], np.arange(_BUCKETS + 1))
+        for number in range(_BUCKETS):
+            part = points[order[edges[number] : edges[number + 1]]]
+            if len(part):
+                with (self.folder / f"{number:03d}.points").open("ab") as stream:
+                    part.tofile(stream)
+        self._parts, self._in_memory, self._spilled = [], 0, True
+
+    def blocks(self) -> Iterator[TableBlock]:
+        """Give the stars with points, block by block; within one in the order of their identifiers.
+
+        Yields
+        ------
+        TableBlock
+            Stars with all of their points.
+        """
+        if not self._spilled:
+            points = np.concatenate([np.empty(0, dtype=POINT), *self._parts])
+            if len(points):
+                yield self._block(points)
+            return
+        self._spill()
+        for path in sorted(self.folder.glob("*.points")):
+            yield self._block(np.fromfile(path, dtype=POINT))
+
+    def _block(self, points: npt.NDArray[Any]) -> TableBlock:
+        codes, star = np.unique(points["star"], return_inverse=True)
+        names = [self._stars[code] for code in codes]
+        place = np.argsort(star_order(names))
+        points = points.copy()
+        points["star"] = place[star]
+        codes = codes[np.argsort(place)]
+        points["time"] = self._heliocentric(points["time"], codes[points["star"]])
+        # All of a point decides its place, so that equal tables in another order are equal.
+        points = points[np.lexsort((points["mag_err"], points["mag"], points["time"], points["band"], points["star"]))]
+        return self._in_one_band(points, codes)
+
+    def _heliocentric(self, time: FloatArray, code: npt.NDArray[Any]) -> FloatArray:
+        utc = to_utc(time, scale=self.layout.time_scale)
+        if self.layout.time_at != "earth":
+            return utc
+        correction = heliocentric_correction(utc, self._low["ra"][code], self._low["dec"][code])
+        return utc + np.nan_to_num(correction)
+
+    def _in_one_band(self, points: npt.NDArray[Any], codes: npt.NDArray[Any]) -> TableBlock:
+        """Keep of every star the band with most points, and of the second ones their median."""
+        names = (*self.layout.bands, *self.layout.bands_second)
+        first = len(self.layout.bands)
+        counts = np.bincount(points["star"] * len(names) + points["band"], minlength=len(codes) * len(names))
+        counts = counts.reshape(len(codes), len(names))
+        chosen = np.argmax(counts[:, :first], axis=1)
+        keep = points["band"] == chosen[points["star"]]
+        kept = points[keep]
+        has = counts[np.arange(len(codes)), chosen] > 0
+        offsets = np.concatenate(([0], np.cumsum(np.bincount(kept["star"], minlength=len(codes))))).astype(np.int64)
+        curves = PackedLightCurves(
+            tuple(self._stars[code] for code in codes),
+            offsets,
+            kept["time"].copy(),
+            kept["mag"].copy(),
+            kept["mag_err"].copy(),
+        )
+        columns = {role: self._low[role][codes] for role in STAR_COLUMNS}
+        second, second_median = self._second(points, counts, first)
+        stars = QTable({"id": list(curves.stars)})
+        for name, data in (
+            ("RAJ2000", columns["ra"]),
+            ("DEJ2000", columns["dec"]),
+            ("period", columns["period"]),
+            ("T0", columns["epoch"]),
+            ("mag_median", _medians(kept, len(codes))),
+            ("mag_median_second", second_median),
+        ):
+            stars[name] = float_column(data, _UNITS[name])
+        stars["band"] = text_column(names[band] if known else "" for band, known in zip(chosen, has, strict=True))
+        stars["band_second"] = text_column(names[band] if band >= 0 else "" for band in second)
+        return TableBlock(curves, stars)
+
+    def _second(
+        self, points: npt.NDArray[Any], counts: npt.NDArray[Any], first: int
+    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        if counts.shape[1] == first:
+            return np.full(len(counts), -1), np.full(len(counts), np.nan)
+        band = first + np.argmax(counts[:, first:], axis=1)
+        band = np.where(counts[np.arange(len(counts)), band] > 0, band, -1)
+        return band, _medians(points[points["band"] == band[points["star"]]], len(counts))
+
+
+def _medians(points: npt.NDArray[Any], n_stars: int) -> FloatArray:
+    """Median magnitude of every star, of points in the order of stars."""
+    edges = np.searchsorted(points["star"], np.arange(n_stars + 1))
+    return np.array(
+        [np.median(points["mag"][low:high]) if high > low else np.nan for low, high in pairwise(edges)],
+        dtype=np.float64,
+    )
+
+
+def star_order(stars: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Order of identifiers: numbers by their size and before words, words by the alphabet.
+
+    Parameters
+    ----------
+    stars : sequence of str
+        Identifiers.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Places of the first, the second and so on.
+    """
+    key = [(0, int(star), star) if star.isdecimal() else (1, 0, star) for star in stars]
+    return np.array(sorted(range(len(key)), key=key.__getitem__), dtype=np.int64)
+
+
+@contextmanager
+def collect_points(paths: Sequence[Path], *, settings: TableSettings) -> Iterator[TablePoints]:
+    """Read tables, and keep their points until the block ends.
+
+    Parameters
+    ----------
+    paths : sequence of `~pathlib.Path`
+        Tables of one layout; a star may be in several.
+    settings : TableSettings
+        Their layout.
+
+    Yields
+    ------
+    TablePoints
+        The points. Memory is bounded by `points_in_memory`; what is more waits in a temporary folder.
+
+    Raises
+    ------
+    SettingsError
+        If the layout is incomplete.
+    InputFormatError
+        If a table is not as the layout says, or no point of all is left.
+    """
+    layout = table_layout(settings)
+    with tempfile.TemporaryDirectory(prefix="cbminer-table-") as folder:
+        found = TablePoints(layout, Path(folder))
+        for path in paths:
+            found.add_table(path)
+        if not found.reasons[KEPT]:
+            why = ", ".join(f"{count:,} {name}" for name, count in found.reasons.most_common())
+            msg = (
+                f"no point of {', '.join(str(path) for path in paths)} is left ({why or 'no rows'}): "
+                f"check bands, quality and columns under [table]"
+            )
+            raise InputFormatError(msg)
+        yield found
+
+
+def read_light_curve_table(paths: Sequence[Path], *, settings: TableSettings) -> TableBlock:
+    """Read tables of light curves as a whole.
+
+    Parameters
+    ----------
+    paths : sequence of `~pathlib.Path`
+        Tables of one layout.
+    settings : TableSettings
+        Their layout.
+
+    Returns
+    -------
+    TableBlock
+        All stars with points, in the order of their identifiers.
+
+    Raises
+    ------
+    SettingsError
+        If the layout is incomplete.
+    InputFormatError
+        If a table is not as the layout says, or no point of all is left.
+    """
+    with collect_points(paths, settings=settings) as points:
+        blocks = list(points.blocks())
+    stars = vstack([block.stars for block in blocks], metadata_conflicts="silent")
+    curves = PackedLightCurves(
+        tuple(star for block in blocks for star in block.curves.stars),
+        np.concatenate([[0], np.cumsum(np.concatenate([np.diff(block.curves.offsets) for block in blocks]))]).astype(
+            np.int64
+        ),
+        np.concatenate([block.curves.time for block in blocks]),
+        np.concatenate([block.curves.mag for block in blocks]),
+        np.concatenate([block.curves.mag_err for block in blocks]),
+    )
+    order = star_order(curves.stars)
+    return TableBlock(curves.stars_at(order), stars[order])

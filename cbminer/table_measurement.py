@@ -1,0 +1,289 @@
+"""What ``cbminer measure`` does: light curves of a table measured as ``select`` measures those of OGLE."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable, vstack
+
+from cbminer.catalogue.schema import COLUMNS, ColumnSpec, round_columns, spec_of
+from cbminer.classifier.prediction import classifier_model
+from cbminer.columns import float_column, text_column, values
+from cbminer.errors import InputFormatError
+from cbminer.flags import Flag
+from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, fit_curves, single_threaded_algebra, summarise
+from cbminer.monitor import Monitor
+from cbminer.morphology.shape import shape_model
+from cbminer.provenance import InputFile, hash_files
+from cbminer.report.classes import probabilities_text
+from cbminer.report.figures import FoldedCurve
+from cbminer.report.shape_figure import phase_offset
+from cbminer.settings import Settings
+from cbminer.survey.table import TableBlock, TablePoints, collect_points, star_order
+from cbminer.survey.table_settings import TableLayout
+from cbminer.tables import find_column, number_column, read_user_table
+
+__all__ = ["MeasuredTable", "ShownCurve", "measure_table"]
+
+_MODEL_PHASE = np.linspace(-0.25, 1.25, 301)
+_IDS = ("id", "star", "name", "source_id", "object_id", "objectId", "oid", "asas_sn_id", "ID", "Star", "Name")
+_PERIODS = ("period", "P", "per", "Period", "Per")
+_EPOCHS = ("T0", "epoch", "HJD0", "t0_fit", "BJD0")
+_OWN = {
+    "band": "Band that was measured, as the table names it",
+    "mag_median": "Median magnitude in the band",
+    "band_second": "Second band, whose median magnitude is told beside it",
+    "mag_median_second": "Median magnitude in the second band",
+}
+_ROUNDED = ("mag_median", "mag_median_second")
+
+
+@dataclass(frozen=True)
+class ShownCurve:
+    """A light curve for the atlas, and what decides whether it is shown: contact first."""
+
+    P_contact: float
+    band: str
+    curve: FoldedCurve
+
+
+@dataclass(frozen=True)
+class MeasuredTable:
+    """What became of the light curves of tables.
+
+    Attributes
+    ----------
+    stars : `~astropy.table.QTable`
+        A row a star in the order of identifiers: columns of the catalogue that a light curve alone can fill, ``band``,
+        ``mag_median`` and the same of a second band.
+    shown : list of ShownCurve
+        Light curves of the most probable contact binaries.
+    layout : TableLayout
+        How the tables were understood.
+    counts : dict of str to int
+        Rows, stars, points, periods and classes.
+    notes : list of str
+        Sentences on what is missing.
+    inputs : list of InputFile
+        Files that were read.
+    """
+
+    stars: QTable
+    shown: list[ShownCurve]
+    layout: TableLayout
+    counts: dict[str, int]
+    notes: list[str]
+    inputs: list[InputFile]
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """Periods and epochs that a table of the user gives, in days by star."""
+
+    periods: dict[str, float]
+    epochs: dict[str, float]
+
+
+def measure_table(
+    paths: Sequence[Path],
+    *,
+    settings: Settings,
+    periods: Path | None = None,
+    jobs: int = 1,
+    monitor: Monitor | None = None,
+) -> MeasuredTable:
+    """Measure the light curves of tables.
+
+    Parameters
+    ----------
+    paths : sequence of `~pathlib.Path`
+        Tables of one layout, which ``[table]`` describes.
+    settings : Settings
+        Settings; besides ``[table]`` those of all that is done to a light curve.
+    periods : `~pathlib.Path`, optional
+        Table of periods [d] by star, perhaps with epochs [HJD]; they count before those of the tables. Stars without
+        a period are searched for one.
+    jobs : int, optional
+        Threads.
+    monitor : Monitor, optional
+        Where progress is told.
+
+    Returns
+    -------
+    MeasuredTable
+        The measured stars. Neither the order of the rows nor the number of threads changes them.
+
+    Raises
+    ------
+    SettingsError
+        If the layout is incomplete, or there is no such classifier.
+    InputFormatError
+        If a table is not as the layout says.
+    """
+    monitor = monitor or Monitor()
+    classifier_model(settings.classifier.model)
+    listed = _Listed({}, {}) if periods is None else _read_periods(periods)
+    with collect_points(paths, settings=settings.table) as points, single_threaded_algebra():
+        parts: list[QTable] = []
+        shown: list[ShownCurve] = []
+        counts: Counter[str] = Counter()
+        survey = points.layout.survey
+        with monitor.step("measuring light curves", points.n_stars) as advance, ThreadPoolExecutor(jobs) as pool:
+            for block in points.blocks():
+                chunks = list(_chunks(_with_periods(block, listed), settings.lightcurves.chunk))
+                for table, curves, found in pool.map(lambda chunk: _measure(chunk, settings, survey), chunks):
+                    parts.append(table)
+                    counts += found
+                    shown = _best([*shown, *curves], settings.report.atlas_max)
+                    advance(len(table))
+        stars = vstack(parts, metadata_conflicts="silent")
+        stars = stars[star_order([str(star) for star in stars["id"]])]
+        return MeasuredTable(
+            stars=stars,
+            shown=shown,
+            layout=points.layout,
+            counts=_all_counts(points, counts),
+            notes=list(_notes(points, stars, listed)),
+            inputs=[hash_files(path.name, [path]) for path in (*paths, *([periods] if periods else []))],
+        )
+
+
+def _read_periods(path: Path) -> _Listed:
+    what = "table of periods"
+    table = read_user_table(path, what=what)
+    star, period, epoch = (find_column(table, names) for names in (_IDS, _PERIODS, _EPOCHS))
+    if star is None or period is None:
+        lacking = "stars (such as id)" if star is None else "periods (such as period)"
+        msg = f"{what} {path} has no column of {lacking}: it has {', '.join(table.colnames)}"
+        raise InputFormatError(msg)
+    names = [str(name).strip() for name in table[star]]
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        msg = f"{what} {path} has more than one row of star {twice}: leave one"
+        raise InputFormatError(msg)
+    days = number_column(table, period, unit="d", where=f"{what} {path}")
+    wrong = np.flatnonzero(np.isinf(days) | (days <= 0))
+    if len(wrong):
+        msg = f"{what} {path}, row {wrong[0] + 1}: period {days[wrong[0]]:g} d of star {names[wrong[0]]} is no period"
+        raise InputFormatError(msg)
+    epochs = {} if epoch is None else dict(zip(names, number_column(table, epoch, unit="d"), strict=True))
+    return _Listed(dict(zip(names, days.tolist(), strict=True)), epochs)
+
+
+def _with_periods(block: TableBlock, listed: _Listed) -> TableBlock:
+    stars = block.stars.copy()
+    for name, found in (("period", listed.periods), ("T0", listed.epochs)):
+        given = np.array([found.get(star, np.nan) for star in block.curves.stars])
+        own = values(stars, name, "d")
+        stars[name] = float_column(np.where(np.isnan(given), own, given), "d")
+    return TableBlock(block.curves, stars)
+
+
+def _chunks(block: TableBlock, size: int) -> Iterator[TableBlock]:
+    has_points = np.flatnonzero(np.diff(block.curves.offsets) > 0)
+    for first in range(0, len(has_points), size):
+        places = has_points[first : first + size]
+        yield TableBlock(block.curves.stars_at(places), block.stars[places])
+
+
+def _measure(chunk: TableBlock, settings: Settings, survey: str) -> tuple[QTable, list[ShownCurve], Counter[str]]:
+    period, epoch = (values(chunk.stars, name, "d") for name in ("period", "T0"))
+    period = np.where(period > 0, period, np.nan)
+    tasks = [StarTask(*item) for item in zip(chunk.curves.stars, period.tolist(), epoch.tolist(), strict=True)]
+    fitted = fit_curves(chunk.curves, tasks, settings=settings.measurement)
+    measured = summarise(fitted, tasks, classifier=settings.classifier)
+    table = _table(chunk.stars, measured, period, survey=survey)
+    return table, _curves(fitted, chunk.stars, settings), Counter(measured.counts)
+
+
+def _table(stars: QTable, measured: MeasuredStars, listed: Any, *, survey: str) -> QTable:
+    """Columns of the catalogue that a light curve alone can fill, and the band and magnitude of the table."""
+    found: dict[str, Any] = {**measured.shapes, **measured.labels}
+    found |= {"RAJ2000": values(stars, "RAJ2000", "deg"), "DEJ2000": values(stars, "DEJ2000", "deg")}
+    found |= {"period_survey": listed, "T0": values(stars, "T0", "d"), "id": list(stars["id"])}
+    found["survey"] = [survey] * len(stars)
+    found["p_other"] = found.pop("p_not_eclipsing")
+    missing = np.where(np.isnan(measured.shapes["period"]), int(Flag.NO_PERIOD), 0)
+    found["flags"] = measured.flags | missing
+    table = QTable()
+    for spec in COLUMNS:
+        if spec.name in found:
+            table[spec.name] = _column(found[spec.name], spec)
+    table = round_columns(table)
+    for name in table.colnames:
+        # Of this catalogue no cut is made: its c is the measured one.
+        spec = spec_of({"c": "c_measured", "e_c": "e_c_measured"}.get(name, name))
+        table[name].info.description = spec.description.replace("the I light curve", "the light curve")
+        table[name].info.format = spec.format or None
+    for name, description in _OWN.items():
+        table[name] = float_column(np.round(values(stars, name, "mag"), 4), "mag") if name in _ROUNDED else stars[name]
+        table[name].info.description = description
+    return table
+
+
+def _column(data: Any, spec: ColumnSpec) -> Any:
+    if spec.kind == "float":
+        return float_column(data, spec.unit)
+    return text_column(data) if spec.kind == "text" else np.asarray(data).astype(np.int64)
+
+
+def _curves(fitted: FittedChunk, stars: QTable, settings: Settings) -> list[ShownCurve]:
+    """Fold the curves of a chunk that may come into the atlas."""
+    chance = fitted.classes.probability[:, 0]
+    best = np.argsort(-np.nan_to_num(chance, nan=-1.0), kind="stable")[: settings.report.atlas_max]
+    return [
+        ShownCurve(float(chance[index]), str(stars["band"][index]), _folded(fitted, stars, int(index), settings))
+        for index in best
+        if fitted.shapes.n_harmonics[index] > 0 and np.isfinite(chance[index])
+    ]
+
+
+def _folded(fitted: FittedChunk, stars: QTable, index: int, settings: Settings) -> FoldedCurve:
+    curves, shapes = fitted.cleaned.curves, fitted.shapes
+    points = curves.points_of(index)
+    has_epoch = bool(np.isfinite(values(stars, "T0", "d")[index]))
+    zero = phase_offset(fitted, index, phase_zero=settings.lightcurves.phase_zero, has_epoch=has_epoch)
+    band = f"{stars['band'][index]}  " if stars["band"][index] != "-" else ""
+    lines = (
+        f"{band}P = {fitted.periods.period[index]:.5f} d",
+        f"W = {shapes.W[index]:.3f}  c = {shapes.c[index]:.2f}",
+        probabilities_text(fitted.classes.probability[index], fitted.classes.e_probability[index], sign="±", most=2),
+    )
+    return FoldedCurve(
+        curves.stars[index],
+        lines,
+        (fitted.cleaned.phase[points] - zero) % 1.0,
+        curves.mag[points],
+        curves.mag_err[points],
+        _MODEL_PHASE,
+        shape_model(shapes, index, _MODEL_PHASE + zero - shapes.phase_zero[index]),
+    )
+
+
+def _best(curves: list[ShownCurve], most: int) -> list[ShownCurve]:
+    return sorted(curves, key=lambda item: (-item.P_contact, item.curve.star))[:most]
+
+
+def _all_counts(points: TablePoints, measured: Counter[str]) -> dict[str, int]:
+    counts = {f"rows: {name}": count for name, count in sorted(points.reasons.items())}
+    counts |= {"stars with points": points.n_stars, "stars without": points.n_without}
+    return counts | dict(measured)
+
+
+def _notes(points: TablePoints, stars: QTable, listed: _Listed) -> Iterator[str]:
+    for name in points.unfiltered:
+        yield f"no column {name}: points are not filtered by it"
+    if points.layout.time_at == "earth":
+        lacking = int(np.isnan(values(stars, "RAJ2000", "deg")).sum())
+        if lacking:
+            yield (
+                f"{lacking:,} stars have no coordinates: their times are those at the Earth, up to 8.3 minutes off, "
+                f"which blurs periods below half a day (set ra_column and dec_column)"
+            )
+    strangers = set(listed.periods) - {str(star) for star in stars["id"]}
+    if strangers:
+        yield f"{len(strangers):,} stars of the table of periods have no light curve, such as {min(strangers)}"
