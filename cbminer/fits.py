@@ -1,6 +1,5 @@
 """Fits of the stars of a run: its archive is opened again, and each star is fitted once, whenever a call was ended."""
 
-import difflib
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -13,7 +12,8 @@ from astropy.table import QTable
 from threadpoolctl import threadpool_limits
 
 from cbminer.columns import label_column, values
-from cbminer.errors import InputFormatError, OutputError, UnknownStarError
+from cbminer.errors import InputFormatError
+from cbminer.judged import choose_stars, read_judged
 from cbminer.lightcurves.cleaning import CleaningSettings, clean
 from cbminer.lightcurves.folding import fold
 from cbminer.monitor import Monitor
@@ -130,8 +130,8 @@ def fit_run(
     load_extra("nautilus")
     provenance = read_provenance(run)
     recorded = settings_from_mapping(provenance.settings)
-    judged = _judged(run)
-    rows = judged[_chosen(judged, stars, run, settings.best)]
+    judged = read_judged(run)
+    rows = choose_stars(judged, stars, run=run, best=settings.best)
     drawn = recorded.seed if seed is None else seed
     tasks, left_out = _prepare(rows, provenance, recorded, settings, cache, monitor)
     digest = settings_digest(settings, seed=drawn)
@@ -143,38 +143,6 @@ def fit_run(
     return RunFits(
         run, provenance.survey, settings, table, fits, len(open_tasks), len(tasks) - len(open_tasks), left_out
     )
-
-
-def _judged(run: Path) -> QTable:
-    path = run / "judged.fits"
-    try:
-        return QTable.read(path, format="fits")
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read: run the selection again with --overwrite"
-        raise OutputError(msg) from error
-
-
-def _chosen(judged: QTable, stars: Sequence[str], run: Path, best: int) -> list[int]:
-    """Rows of the stars that are named, or of the best."""
-    if not stars:
-        rank = values(judged, "rank")
-        ranked = np.flatnonzero(rank > 0)
-        if not len(ranked):
-            msg = f"no star of {run} has a rank: name the stars to fit"
-            raise OutputError(msg)
-        return [int(row) for row in ranked[np.argsort(rank[ranked], kind="stable")][:best]]
-    names = np.char.upper(label_column(judged, "id"))
-    places = {str(name): row for row, name in reversed(list(enumerate(names)))}
-    rows = []
-    for star in stars:
-        name = star.strip().upper()
-        if name not in places:
-            near = difflib.get_close_matches(name, list(places), n=3)
-            hint = f"; the nearest names are {', '.join(near)}" if near else ""
-            msg = f"{star} is not in the run {run}{hint}"
-            raise UnknownStarError(msg)
-        rows.append(places[name])
-    return list(dict.fromkeys(rows))
 
 
 def _prepare(

@@ -12,7 +12,6 @@ from astropy.table import QTable
 from cbminer.columns import label_column, values
 from cbminer.errors import SettingsError
 from cbminer.fits import FITS_FOLDER
-from cbminer.followup.choice import choose_stars
 from cbminer.followup.clock import bjd_of_utc
 from cbminer.followup.curves import StarCurves, largest_difference, velocity_curves
 from cbminer.followup.draws import Configuration, ModelPool, StarPlace, model_pool
@@ -25,7 +24,7 @@ from cbminer.followup.tabulation import StarExpectations, tabulate_stars
 from cbminer.followup.velocities import CONFIGURATIONS, StarVelocities, expect_velocities
 from cbminer.followup.visibility import observe_nights
 from cbminer.followup.windows import StarNights, find_windows, tabulate_nights, watch_stars
-from cbminer.judged import read_judged
+from cbminer.judged import choose_stars, read_judged
 from cbminer.monitor import Monitor
 from cbminer.provenance import Provenance, read_provenance
 from cbminer.ranking.fit_results import StarFit

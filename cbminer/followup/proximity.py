@@ -5,7 +5,6 @@ orbit, since both stars rotate with it: its velocity is the angular velocity tim
 the barycentre.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,22 +12,14 @@ import numpy.typing as npt
 from numba import njit
 
 from cbminer.columns import FloatArray
-from cbminer.synthetic.equipotential import surface_radius
-from cbminer.synthetic.lobe import AREA, BEND, GRAVITY, NORMAL, PATCH_SIDE, PLACE, REACH, make_surface
+from cbminer.synthetic.lobe import BEND, NORMAL, PATCH_SIDE, PLACE, REACH
 from cbminer.synthetic.passbands import standard_passband
 from cbminer.synthetic.radiation import (
-    CONTACT,
-    INCLINATION,
-    LOG_G,
-    MASS_RATIO,
-    POTENTIAL,
     Optics,
-    emitted_light,
-    fourth_powers,
-    heat,
 )
 from cbminer.synthetic.reflection import law_of
-from cbminer.synthetic.roche import RocheEngine, _mean_cosine, _mesh, _Obstacle, _seen_share, _View
+from cbminer.synthetic.roche import RocheEngine
+from cbminer.synthetic.sight import Obstacle, View, lit_pair, mean_cosine, seen_share, view_at
 from cbminer.synthetic.systems import BinarySystems
 
 __all__ = ["VelocityCurves", "light_weighted_velocities"]
@@ -84,7 +75,7 @@ def light_weighted_velocities(systems: BinarySystems, phases: npt.ArrayLike) -> 
     columns = np.column_stack([systems.as_columns(), np.full(len(systems), _LOG_G)])
     sums = np.zeros((len(systems), 2, 2, len(phase)))
     # The tables of the engine itself, so that light curves and velocities are of one physics.
-    darkening, optics = engine._darkening(systems), engine._optics()  # noqa: SLF001
+    darkening, optics = engine.darkening(systems), engine.optics()
     _fill_velocities(sums, columns, phase, darkening, _BANDS // PATCH_SIDE, optics)
     q = systems.mass_ratio[:, np.newaxis]
     along = np.sin(np.radians(systems.inclination))[:, np.newaxis] * np.sin(2.0 * np.pi * phase)
@@ -102,28 +93,12 @@ def _fill_velocities(
     """Fill in light and light times velocity of each star; the steps are those of the light curves."""
     for k in range(len(systems)):
         system = systems[k]
-        q, contact = system[MASS_RATIO], system[CONTACT] > 0.5
-        surface_1 = make_surface(system[POTENTIAL], q, contact, False)
-        surface_2 = make_surface(system[POTENTIAL + 1], q, contact, True)
-        cells_1, reach_1 = _mesh(n_belts, surface_1)
-        cells_2, reach_2 = _mesh(n_belts, surface_2)
-        fourth_1, fourth_2 = fourth_powers(cells_1, cells_2, system)
-        reference = (cells_1[:, AREA] * cells_1[:, GRAVITY]).sum() / cells_1[:, AREA].sum()
-        if optics.reflection:
-            heat((cells_1, cells_2), (fourth_1, fourth_2), system, darkening[k, -1], optics.bolometric_law)
-        light_1 = emitted_light(cells_1, fourth_1, (reference, system[LOG_G]), optics)
-        light_2 = emitted_light(cells_2, fourth_2, (reference, system[LOG_G]), optics)
-        pole_1 = surface_radius(0.0, 0.0, surface_1.omega, surface_1.q)
-        pole_2 = surface_radius(0.0, 0.0, surface_2.omega, surface_2.q)
-        star_1 = _Obstacle(0.0, system[POTENTIAL], pole_1, reach_1)
-        star_2 = _Obstacle(1.0, system[POTENTIAL + 1], pole_2, reach_2)
+        pair = lit_pair(system, darkening[k, -1], n_belts, optics)
         laws = (darkening[k, 0, 0], darkening[k, 0, 1])
-        tilt = math.radians(system[INCLINATION])
         for p in range(len(phases)):
-            angle = 2.0 * math.pi * phases[p]
-            view = _View(math.sin(tilt) * math.cos(angle), math.sin(tilt) * math.sin(angle), math.cos(tilt), q, contact)
-            _add_velocity(sums[k, 0, :, p], cells_1, light_1, laws[0], optics.laws[0], star_1, star_2, view)
-            _add_velocity(sums[k, 1, :, p], cells_2, light_2, laws[1], optics.laws[0], star_2, star_1, view)
+            view, law = view_at(system, phases[p]), optics.laws[0]
+            _add_velocity(sums[k, 0, :, p], pair.cells_1, pair.light_1, laws[0], law, pair.star_1, pair.star_2, view)
+            _add_velocity(sums[k, 1, :, p], pair.cells_2, pair.light_2, laws[1], law, pair.star_2, pair.star_1, view)
 
 
 @njit(cache=True)
@@ -133,9 +108,9 @@ def _add_velocity(
     light: FloatArray,
     darkening: FloatArray,
     law: int,
-    own: _Obstacle,
-    other: _Obstacle,
-    view: _View,
+    own: Obstacle,
+    other: Obstacle,
+    view: View,
 ) -> None:
     """Add light, and light times velocity away from the observer, of one star at one phase."""
     barycentre = view.q / (1.0 + view.q)
@@ -147,10 +122,10 @@ def _add_velocity(
             sz = 1.0 if image < 2 else -1.0
             mu = along + sy * cell[NORMAL + 1] * view.ny + sz * cell[NORMAL + 2] * view.nz
             if mu < cell[REACH] * cell[BEND]:
-                mu = _mean_cosine(cell, sy, sz, mu, view)
+                mu = mean_cosine(cell, sy, sz, mu, view)
                 if mu <= 0.0:
                     continue
-            share = _seen_share(cell, sy, sz, own, other, view)
+            share = seen_share(cell, sy, sz, own, other, view)
             if share > 0.0:
                 seen = share * mu * law_of(mu, darkening[0], darkening[1], law) * light[row, 0]
                 sums[0] += seen

@@ -7,12 +7,10 @@ is seen past the star in front (`cbminer.synthetic.eclipse`): shares, not all or
 and meshes small.
 """
 
-import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,38 +18,25 @@ from numba import njit
 
 from cbminer.columns import FloatArray
 from cbminer.errors import SettingsError
-from cbminer.synthetic.eclipse import visible_share
-from cbminer.synthetic.equipotential import surface_radius
 from cbminer.synthetic.limb_darkening import LAWS, LimbDarkening, LimbDarkeningTable
 from cbminer.synthetic.lobe import (
     AREA,
     BEND,
-    EDGE_1,
-    EDGE_2,
-    GRAVITY,
-    N_COLUMNS,
     NORMAL,
     PATCH_SIDE,
-    PLACE,
     REACH,
-    Surface,
-    fill_lobe,
-    lay_bands,
     make_surface,
 )
 from cbminer.synthetic.passbands import Passband, standard_passband
 from cbminer.synthetic.radiation import (
     CONTACT,
-    INCLINATION,
-    LOG_G,
     MASS_RATIO,
     POTENTIAL,
     Optics,
-    emitted_light,
     fourth_powers,
-    heat,
 )
 from cbminer.synthetic.reflection import law_of
+from cbminer.synthetic.sight import Obstacle, View, lit_pair, mean_cosine, seen_share, surface_mesh, view_at
 from cbminer.synthetic.systems import BinarySystems
 
 __all__ = ["RocheEngine", "half_temperatures"]
@@ -59,10 +44,6 @@ __all__ = ["RocheEngine", "half_temperatures"]
 _FEWEST_BANDS, _MOST_BANDS = 6, 240
 # Systems that a thread takes at a time.
 _CHUNK = 16
-# Reach of a cell over the polar radius of the star in front above which it is looked at in parts, and their number
-# along an edge at most: stars down to a hundredth of their companion are followed.
-_LARGEST_CELL = 0.3
-_MOST_PARTS = 32
 _ROUNDING = 1e-9
 
 
@@ -181,7 +162,7 @@ class RocheEngine:
         """Compute the fluxes of the two stars alone at phases between 0 and a half."""
         flux = np.empty((len(systems), len(self.passbands), len(phases)))
         columns = np.column_stack([systems.as_columns(), _per_system("log_g", self.log_g, len(systems))])
-        darkening, optics = self._darkening(systems), self._optics()
+        darkening, optics = self.darkening(systems), self.optics()
 
         def fill(part: slice) -> None:
             _fill_light_curves(
@@ -198,8 +179,14 @@ class RocheEngine:
             list(pool.map(fill, parts))
         return flux
 
-    def _optics(self) -> Optics:
-        """Bring the tables of all bands into arrays of one shape."""
+    def optics(self) -> Optics:
+        """Bring the tables of all bands into arrays of one shape, for the kernels.
+
+        Returns
+        -------
+        Optics
+            Intensities and laws of limb darkening.
+        """
         n_teff = max(len(band.log_teff) for band in self.passbands)
         n_grav = max(len(band.log_g) for band in self.passbands)
         axes = np.zeros((len(self.passbands), 4))
@@ -213,8 +200,19 @@ class RocheEngine:
         laws = np.array([LAWS.index(band.limb_darkening.law) for band in self.passbands])
         return Optics(axes, gravities, tables, laws, LAWS.index(self.bolometric_limb_darkening.law), self.reflection)
 
-    def _darkening(self, systems: BinarySystems) -> FloatArray:
-        """Look up the coefficients of limb darkening, bolometric ones last, shape (n, bands + 1, 2 stars, 2)."""
+    def darkening(self, systems: BinarySystems) -> FloatArray:
+        """Look up the coefficients of limb darkening.
+
+        Parameters
+        ----------
+        systems : BinarySystems
+            The n binaries.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Bolometric ones last, shape (n, bands + 1, 2 stars, 2).
+        """
         teffs = np.stack([systems.teff_1, _second_teff(systems)], axis=-1)
         laws = [*(band.limb_darkening for band in self.passbands), self.bolometric_limb_darkening]
         return np.stack([law.at(teffs) for law in laws], axis=1)
@@ -289,34 +287,12 @@ def _half_temperatures(systems: FloatArray, n_belts: int) -> FloatArray:
     for k in range(len(systems)):
         system = systems[k]
         contact = system[CONTACT] > 0.5
-        cells_1, _ = _mesh(n_belts, make_surface(system[POTENTIAL], system[MASS_RATIO], contact, False))
-        cells_2, _ = _mesh(n_belts, make_surface(system[POTENTIAL + 1], system[MASS_RATIO], contact, True))
+        cells_1, _ = surface_mesh(n_belts, make_surface(system[POTENTIAL], system[MASS_RATIO], contact, False))
+        cells_2, _ = surface_mesh(n_belts, make_surface(system[POTENTIAL + 1], system[MASS_RATIO], contact, True))
         fourth_1, fourth_2 = fourth_powers(cells_1, cells_2, system)
         result[k, 0] = ((fourth_1 * cells_1[:, AREA]).sum() / cells_1[:, AREA].sum()) ** 0.25
         result[k, 1] = ((fourth_2 * cells_2[:, AREA]).sum() / cells_2[:, AREA].sum()) ** 0.25
     return result
-
-
-class _Obstacle(NamedTuple):
-    """A star in the way: a sphere of the radius `pole` about `x` lies within it, and one of `reach` around it.
-
-    It holds no arrays: to count the references to these for each ray would double the time.
-    """
-
-    x: float
-    omega: float
-    pole: float
-    reach: float
-
-
-class _View(NamedTuple):
-    """Unit vector towards the observer, and what all rays meet."""
-
-    nx: float
-    ny: float
-    nz: float
-    q: float
-    contact: bool
 
 
 @njit(nogil=True, cache=True)
@@ -326,38 +302,13 @@ def _fill_light_curves(
     """Fill in the fluxes of some systems; threads share out the systems, which know nothing of each other."""
     for k in range(len(systems)):
         system = systems[k]
-        q, contact = system[MASS_RATIO], system[CONTACT] > 0.5
-        surface_1 = make_surface(system[POTENTIAL], q, contact, False)
-        surface_2 = make_surface(system[POTENTIAL + 1], q, contact, True)
-        cells_1, reach_1 = _mesh(n_belts, surface_1)
-        cells_2, reach_2 = _mesh(n_belts, surface_2)
-        fourth_1, fourth_2 = fourth_powers(cells_1, cells_2, system)
-        reference = (cells_1[:, AREA] * cells_1[:, GRAVITY]).sum() / cells_1[:, AREA].sum()
-        if optics.reflection:
-            heat((cells_1, cells_2), (fourth_1, fourth_2), system, darkening[k, -1], optics.bolometric_law)
-        light_1 = emitted_light(cells_1, fourth_1, (reference, system[LOG_G]), optics)
-        light_2 = emitted_light(cells_2, fourth_2, (reference, system[LOG_G]), optics)
-        pole_1 = surface_radius(0.0, 0.0, surface_1.omega, surface_1.q)
-        pole_2 = surface_radius(0.0, 0.0, surface_2.omega, surface_2.q)
-        star_1 = _Obstacle(0.0, system[POTENTIAL], pole_1, reach_1)
-        star_2 = _Obstacle(1.0, system[POTENTIAL + 1], pole_2, reach_2)
+        pair = lit_pair(system, darkening[k, -1], n_belts, optics)
         dark_1, dark_2 = darkening[k, :, 0], darkening[k, :, 1]
-        tilt = math.radians(system[INCLINATION])
         flux[k] = 0.0
         for p in range(len(phases)):
-            angle = 2.0 * math.pi * phases[p]
-            view = _View(math.sin(tilt) * math.cos(angle), math.sin(tilt) * math.sin(angle), math.cos(tilt), q, contact)
-            _add_star(flux[k, :, p], cells_1, light_1, dark_1, optics.laws, star_1, star_2, view)
-            _add_star(flux[k, :, p], cells_2, light_2, dark_2, optics.laws, star_2, star_1, view)
-
-
-@njit(cache=True)
-def _mesh(n_belts: int, surface: Surface) -> tuple[FloatArray, float]:
-    """Make the cells of a quarter of a star; return with them how far it reaches from its centre."""
-    edges, n_patches = lay_bands(n_belts, surface)
-    cells = np.empty((PATCH_SIDE * PATCH_SIDE * n_patches.sum(), N_COLUMNS))
-    reach = fill_lobe(cells, edges, n_patches, surface)
-    return cells, reach
+            view = view_at(system, phases[p])
+            _add_star(flux[k, :, p], pair.cells_1, pair.light_1, dark_1, optics.laws, pair.star_1, pair.star_2, view)
+            _add_star(flux[k, :, p], pair.cells_2, pair.light_2, dark_2, optics.laws, pair.star_2, pair.star_1, view)
 
 
 @njit(cache=True)
@@ -367,9 +318,9 @@ def _add_star(
     light: FloatArray,
     darkening: FloatArray,
     laws: npt.NDArray[np.int64],
-    own: _Obstacle,
-    other: _Obstacle,
-    view: _View,
+    own: Obstacle,
+    other: Obstacle,
+    view: View,
 ) -> None:
     """Add the light of one star at one phase in all bands."""
     for row in range(len(cells)):
@@ -380,78 +331,11 @@ def _add_star(
             sz = 1.0 if image < 2 else -1.0
             mu = along + sy * cell[NORMAL + 1] * view.ny + sz * cell[NORMAL + 2] * view.nz
             if mu < cell[REACH] * cell[BEND]:
-                mu = _mean_cosine(cell, sy, sz, mu, view)
+                mu = mean_cosine(cell, sy, sz, mu, view)
                 if mu <= 0.0:
                     continue
-            share = _seen_share(cell, sy, sz, own, other, view)
+            share = seen_share(cell, sy, sz, own, other, view)
             if share > 0.0:
                 for band in range(len(laws)):
                     law = law_of(mu, darkening[band, 0], darkening[band, 1], laws[band])
                     flux[band] += share * mu * law * light[row, band]
-
-
-@njit(cache=True)
-def _mean_cosine(cell: FloatArray, sy: float, sz: float, mu: float, view: _View) -> float:
-    """Mean cosine over the part of a cell that faces the observer, times this part; the middle has `mu`.
-
-    Without it, the limb of a star seen along the line of centres, where it runs along the bands, would come out
-    wrong by up to half a band.
-    """
-    rise_1 = cell[EDGE_1] * view.nx + sy * cell[EDGE_1 + 1] * view.ny + sz * cell[EDGE_1 + 2] * view.nz
-    rise_2 = cell[EDGE_2] * view.nx + sy * cell[EDGE_2 + 1] * view.ny + sz * cell[EDGE_2 + 2] * view.nz
-    half = 0.5 * cell[BEND] * max(abs(rise_1), abs(rise_2))
-    if mu >= half:
-        return mu
-    return 0.25 * (mu + half) ** 2 / half if mu > -half else 0.0
-
-
-@njit(cache=True)
-def _share_past(
-    cell: FloatArray, place: tuple[float, float, float], mirror: tuple[float, float], other: _Obstacle, view: _View
-) -> float:
-    """Share of a cell that is seen past another star; in parts where the star is not much larger than the cell."""
-    sight = (view.nx, view.ny, view.nz)
-    parts: int = min(math.ceil(cell[REACH] / (_LARGEST_CELL * other.pole)), _MOST_PARTS)
-    total = 0.0
-    for i in range(parts):
-        for k in range(parts):
-            u, v = (i + 0.5) / parts - 0.5, (k + 0.5) / parts - 0.5
-            x = place[0] + u * cell[EDGE_1] + v * cell[EDGE_2]
-            y = place[1] + mirror[0] * (u * cell[EDGE_1 + 1] + v * cell[EDGE_2 + 1])
-            z = place[2] + mirror[1] * (u * cell[EDGE_1 + 2] + v * cell[EDGE_2 + 2])
-            ahead = (other.x - x) * view.nx - y * view.ny - z * view.nz
-            miss = (other.x - x) ** 2 + y * y + z * z - ahead * ahead
-            far = (other.reach + cell[REACH] / parts) ** 2
-            if ahead <= 0.0 or miss >= far:
-                total += 1.0
-                continue
-            if miss < max(other.pole - cell[REACH] / parts, 0.0) ** 2:
-                continue
-            stretch = (ahead, math.sqrt(far - miss))
-            total += visible_share(cell, (x, y, z), mirror, sight, stretch, other.omega, view.q, 1.0 / parts)
-    return total / (parts * parts)
-
-
-@njit(cache=True)
-def _seen_share(cell: FloatArray, sy: float, sz: float, own: _Obstacle, other: _Obstacle, view: _View) -> float:
-    """Share of a cell that is seen past the other star and, in a contact binary, past the star's own bulge."""
-    x, y, z = cell[PLACE], sy * cell[PLACE + 1], sz * cell[PLACE + 2]
-    sight = (view.nx, view.ny, view.nz)
-    across = y * view.ny + z * view.nz
-    share = 1.0
-    ahead = (other.x - x) * view.nx - across
-    if ahead > 0.0:
-        miss = (other.x - x) ** 2 + y * y + z * z - ahead * ahead
-        # Whether the whole cell is hidden by the other star, or clear of it, whatever the shape of this.
-        if miss < max(other.pole - cell[REACH], 0.0) ** 2:
-            return 0.0
-        far = (other.reach + cell[REACH]) ** 2
-        if miss < far:
-            share = _share_past(cell, (x, y, z), (sy, sz), other, view)
-    if view.contact and share > 0.0:
-        own_ahead = (own.x - x) * view.nx - across
-        if own_ahead > 0.0:
-            # The cell is as far from the closest approach as what lies beyond can be.
-            stretch = (own_ahead, own_ahead)
-            share = min(share, visible_share(cell, (x, y, z), (sy, sz), sight, stretch, own.omega, view.q, 1.0))
-    return share
