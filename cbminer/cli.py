@@ -13,10 +13,13 @@ from typing import Annotated, Any
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_app, cache_folder
+from cbminer.cli_cite import cite
 from cbminer.cli_classifier import model_app, train
 from cbminer.cli_complete import complete
 from cbminer.cli_fit import fit
+from cbminer.cli_followup import follow_up
 from cbminer.cli_grid import grid_app
+from cbminer.cli_measure import measure
 from cbminer.cli_morph import morph
 from cbminer.cli_population import population
 from cbminer.cli_rank import rank
@@ -48,6 +51,8 @@ app.add_typer(synth_app, name="synth")
 app.add_typer(model_app, name="model")
 app.add_typer(grid_app, name="grid")
 app.command("morph")(morph)
+app.command("cite")(cite)
+app.command("measure")(measure)
 app.command("train")(train)
 app.command("population")(population)
 app.command("rank")(rank)
@@ -55,6 +60,7 @@ app.command("fit")(fit)
 app.command("complete")(complete)
 app.command("sensitivity")(sensitivity)
 app.command("report")(report)
+app.command("follow-up")(follow_up)
 
 
 class GalaxyChoice(StrEnum):

@@ -15,6 +15,8 @@ from cbminer.classifier.recipe import NetworkSettings, TrainingSettings
 from cbminer.completeness.sensitivity_settings import SensitivitySettings
 from cbminer.completeness.settings import InjectionSettings
 from cbminer.errors import SettingsError
+from cbminer.followup.settings import FollowUpSettings
+from cbminer.followup.target_settings import TargetSettings
 from cbminer.lightcurves.adoption import AdoptionSettings
 from cbminer.lightcurves.cleaning import CleaningSettings
 from cbminer.lightcurves.period_search import PeriodSearchSettings
@@ -34,6 +36,7 @@ from cbminer.selection.cutflow import SelectionSettings
 from cbminer.survey.archive import OGLE_URL
 from cbminer.survey.download import FetchSettings
 from cbminer.survey.mock import MockSettings
+from cbminer.survey.table_settings import TableSettings
 from cbminer.survey.vizier_settings import VizierSettings
 from cbminer.synthetic.library import LibrarySettings
 from cbminer.synthetic.sampling import SamplingSettings
@@ -98,6 +101,14 @@ class ReportSettings(SettingsModel):
     """What the figures show."""
 
     atlas_max: int = Field(default=96, ge=0, description="candidates, the first by rank, whose light curves are drawn")
+    sheets_max: int = Field(
+        default=200, ge=0, description="candidates, the first by rank, whose light curves report.html holds"
+    )
+    points_max: int = Field(
+        default=2000,
+        ge=0,
+        description="stars that report.html holds as points with all their numbers, candidates first",
+    )
 
 
 class Settings(SettingsModel):
@@ -131,6 +142,9 @@ class Settings(SettingsModel):
     completeness: InjectionSettings = InjectionSettings()
     sensitivity: SensitivitySettings = SensitivitySettings()
     against: AgainstSettings = AgainstSettings()
+    follow_up: FollowUpSettings = FollowUpSettings()
+    table: TableSettings = TableSettings()
+    targets: TargetSettings = TargetSettings()
     report: ReportSettings = ReportSettings()
 
     @property

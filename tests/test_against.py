@@ -303,9 +303,9 @@ def test_the_command_writes_tables_a_figure_and_a_summary(small, tmp_path, capsy
     assert (tmp_path / "elsewhere" / "against.ecsv").exists()
 
 
-def test_the_command_says_what_it_can_report(capsys):
-    run_command()
-    assert "--against TABLE" in capsys.readouterr().out
+def test_the_command_names_a_run_that_is_not_there(tmp_path, capsys):
+    assert main(["report", "--run", str(tmp_path / "none")]) == 2
+    assert "there is no run" in capsys.readouterr().err
 
 
 def test_a_mock_run_is_compared_with_its_truth(mock_archive, tmp_path, capsys, monkeypatch):

@@ -15,13 +15,12 @@ from cbminer.measurement import FittedChunk
 from cbminer.morphology.calibration import CCalibration
 from cbminer.morphology.published import VIZIER
 from cbminer.morphology.shape import shape_model
-from cbminer.pipeline import CloudSelection, Selection, candidate_curves
+from cbminer.pipeline import Selection, candidate_curves
 from cbminer.provenance import InputFile, Provenance, hash_files, write_provenance
+from cbminer.ranking.fit_data import BANDS
 from cbminer.report.classes import classifier_record, probabilities_text
 from cbminer.report.figures import (
     FoldedCurve,
-    MainSequenceRegion,
-    RelationBand,
     atlas_pages,
     colour_magnitude_diagram,
     cutflow_diagram,
@@ -29,12 +28,16 @@ from cbminer.report.figures import (
     period_luminosity_diagram,
     save_figure,
 )
+from cbminer.report.page.data import gather_report, shown_densities
+from cbminer.report.page.diagrams import main_sequence_region, relation_band
+from cbminer.report.page.page import PAGE_FILE, write_page
 from cbminer.report.ranking import compare_choices
 from cbminer.report.ranking_figure import ranking_figure
 from cbminer.report.shape_figure import phase_offset
-from cbminer.selection.plc_table import main_sequence_sample
 from cbminer.settings import settings_to_toml
+from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
+from cbminer.theory.density import PopulationDensity
 
 __all__ = ["SET_ASIDE_FILE", "cutflow_of_run", "write_products"]
 
@@ -63,6 +66,24 @@ def write_products(folder: Path, selection: Selection, *, command: str) -> None:
     (folder / "settings.toml").write_text(settings_to_toml(selection.settings), encoding="utf-8")
     _write_figures(folder / "figures", selection)
     write_provenance(folder, _provenance(selection, command))
+    _write_page(folder, selection)
+
+
+def _write_page(folder: Path, selection: Selection) -> None:
+    candidates = selection.candidates[: selection.settings.report.sheets_max]
+    galaxies = label_column(candidates, "galaxy")
+    stores: dict[str, LightCurveStore] = {}
+    for cloud in selection.clouds:
+        mine = label_column(candidates, "id")[galaxies == cloud.galaxy].tolist()
+        # Of a server only what has been fetched is shown: V for a page is not worth asking for.
+        local = selection.archive.is_local and bool(mine)
+        stores[cloud.galaxy] = (
+            selection.archive.light_curves(cloud.galaxy, mine, bands=BANDS) if local else cloud.light_curves
+        )
+    populations: dict[str, dict[str, PopulationDensity]] = {
+        cloud.galaxy: shown_densities(cloud.ranker.population) for cloud in selection.clouds
+    }
+    write_page(folder / PAGE_FILE, gather_report(folder, stores=stores, populations=populations))
 
 
 def cutflow_of_run(selection: Selection) -> QTable:
@@ -144,22 +165,15 @@ def _calibration_record(calibration: CCalibration) -> dict[str, Any]:
 def _write_figures(folder: Path, selection: Selection) -> None:
     folder.mkdir()
     cuts = selection.settings.selection
-    box = cuts.main_sequence
-    region = MainSequenceRegion(
-        VI0_max=box.VI0_max,
-        VI0_ceiling=box.VI0_ceiling,
-        M_V_bright=box.M_V_bright,
-        M_V_faint=box.M_V_faint,
-        O_star_M_V=box.O_star_M_V,
-    )
+    region = main_sequence_region(cuts)
     stars = selection.stars
     save_figure(colour_magnitude_diagram(stars, region), folder / "colour_magnitude")
-    in_box = box.apply(stars).passed
+    in_box = cuts.main_sequence.apply(stars).passed
     figure = period_histogram(stars, in_box=in_box, period_max=cuts.period.period_max)
     save_figure(figure, folder / "period_histogram")
     for cloud in selection.clouds:
         judged = stars[label_column(stars, "galaxy") == cloud.galaxy]
-        band = _band(cloud, selection)
+        band = relation_band(cloud.stars, cloud.relation, cuts)
         save_figure(period_luminosity_diagram(judged, band), folder / f"period_luminosity_{cloud.galaxy}")
         odds = ranking_figure(
             judged,
@@ -171,15 +185,6 @@ def _write_figures(folder: Path, selection: Selection) -> None:
         save_figure(cutflow_diagram(cloud.cutflow, survey=selection.survey), folder / f"cutflow_{cloud.galaxy}")
     for page, atlas in enumerate(atlas_pages(_folded_curves(selection), survey=selection.survey), start=1):
         save_figure(atlas, folder / f"atlas_{page:02d}", formats=("png",))
-
-
-def _band(cloud: CloudSelection, selection: Selection) -> RelationBand:
-    relation, cuts = cloud.relation, selection.settings.selection
-    errors = values(cloud.stars, "e_plc_residual", "mag")[main_sequence_sample(cloud.stars, cuts)]
-    known = errors[~np.isnan(errors)]
-    error = float(np.median(known)) if len(known) else 0.0
-    half_width = cuts.plc.n_sigma * float(np.hypot(error, relation.intrinsic_scatter))
-    return RelationBand(relation.a, relation.b, relation.c, half_width, relation.mode)
 
 
 def _folded_curves(selection: Selection) -> Sequence[FoldedCurve]:

@@ -1,0 +1,382 @@
+"""All that a report shows: gathered from the folder of a run and, as far as they are at hand, from its light curves."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from astropy.table import QTable
+
+from cbminer.catalogue.schema import conform
+from cbminer.columns import label_column, values
+from cbminer.errors import CbminerError, OutputError, UnknownStarError
+from cbminer.judged import read_judged
+from cbminer.monitor import Monitor
+from cbminer.pipeline import Galaxy, open_survey
+from cbminer.provenance import Provenance, read_provenance
+from cbminer.ranking.evidence import PopulationDensities, population_densities
+from cbminer.ranking.fit_data import BANDS
+from cbminer.report.page.curves import ShownCurves, shown_curves
+from cbminer.report.page.diagrams import CloudDiagrams, cloud_diagrams
+from cbminer.report.page.overview import Fact, FlagCount, flag_counts, run_facts, summary_of_run
+from cbminer.selection.conditions import Verdict
+from cbminer.selection.cutflow import judge_catalogue
+from cbminer.selection.plc import PLCRelation
+from cbminer.settings import Settings, settings_from_mapping
+from cbminer.survey.archive import Archive, is_url, open_archive
+from cbminer.survey.store import LightCurveStore
+from cbminer.theory.density import PopulationDensity
+
+__all__ = [
+    "CutVerdict",
+    "Populations",
+    "ReportData",
+    "gather_report",
+    "run_populations",
+    "run_stores",
+    "shown_densities",
+]
+
+CUTFLOW_FILE = "cutflow.ecsv"
+Populations = Mapping[str, Mapping[str, PopulationDensity]]
+_KINDS: tuple[Literal["contact", "near_contact"], ...] = ("contact", "near_contact")
+
+
+@dataclass(frozen=True)
+class CutVerdict:
+    """What a cut says of the stars of a report."""
+
+    name: str
+    on_undecided: str
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """Contents of a report.
+
+    Attributes
+    ----------
+    survey : str
+        Survey; "mock" for simulated stars.
+    galaxies : tuple of str
+        Clouds.
+    title, what : str
+        Title of the report, and what the listed stars are.
+    facts : tuple of Fact
+        What ran.
+    summary, notes : tuple of str
+        What came of it, and what a reader should know of the report itself.
+    flag_counts : tuple of FlagCount
+        Flags of all judged stars.
+    cutflow : `~astropy.table.QTable`
+        Counts of every cut by Cloud; without rows if the run keeps none.
+    stars : `~astropy.table.QTable`
+        Judged stars that are shown: first those listed, in their order, then the others of the diagrams.
+    n_listed : int
+        Stars of the list.
+    verdicts : tuple of CutVerdict
+        Every cut applied to `stars`.
+    curves : dict of str to ShownCurves
+        Light curves of listed stars.
+    diagrams : dict of str to CloudDiagrams
+        By Cloud.
+    settings : Settings
+        Settings of the run.
+    versions : dict of str to str
+        Versions of the packages that ran.
+    """
+
+    survey: str
+    galaxies: tuple[str, ...]
+    title: str
+    what: str
+    facts: tuple[Fact, ...]
+    summary: tuple[str, ...]
+    flag_counts: tuple[FlagCount, ...]
+    cutflow: QTable
+    stars: QTable
+    n_listed: int
+    verdicts: tuple[CutVerdict, ...]
+    curves: dict[str, ShownCurves]
+    diagrams: dict[str, CloudDiagrams]
+    settings: Settings
+    versions: dict[str, str]
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the stars are simulated."""
+        return self.survey == "mock"
+
+    @property
+    def listed(self) -> QTable:
+        """Stars of the list."""
+        return self.stars[: self.n_listed]
+
+
+def gather_report(
+    run: Path,
+    *,
+    stars: Sequence[str] = (),
+    most: int | None = None,
+    stores: Mapping[str, LightCurveStore] | None = None,
+    populations: Populations | None = None,
+    cache: Path | None = None,
+    monitor: Monitor | None = None,
+) -> ReportData:
+    """Gather a report from the folder of a run.
+
+    Parameters
+    ----------
+    run : `~pathlib.Path`
+        Folder of the run.
+    stars : sequence of str, optional
+        Stars to list, in this order; the candidates by default.
+    most : int, optional
+        Candidates to list, the first by rank; all by default.
+    stores : mapping of str to LightCurveStore, optional
+        Light curves by Cloud; found by the provenance of the run by default, without asking a server.
+    populations : mapping, optional
+        Densities of contact and near-contact pairs by Cloud; made again from the settings by default.
+    cache : `~pathlib.Path`, optional
+        Folder of the cache, for `stores`.
+    monitor : Monitor, optional
+        Told of the progress.
+
+    Returns
+    -------
+    ReportData
+        The contents.
+
+    Raises
+    ------
+    UnknownStarError
+        If there is no such run, or a star is not in it.
+    OutputError
+        If the folder is not the output of a run of this version.
+    """
+    monitor = monitor or Monitor()
+    provenance = read_provenance(run)
+    settings = settings_from_mapping(provenance.settings)
+    judged = conform(read_judged(run))
+    listed, shown = _shown(judged, stars, most, run, settings)
+    notes: list[str] = []
+    if stores is None:
+        stores, notes = run_stores(provenance, settings, judged[listed], cache=cache, monitor=monitor)
+    if populations is None:
+        with monitor.step("population of contact binaries", None):
+            populations = run_populations(provenance, settings)
+    drawn = listed if stars or most is not None else listed[: settings.report.sheets_max]
+    with monitor.step("folding light curves", None):
+        curves = shown_curves(judged[drawn], stores, settings=settings, run=run)
+    notes += _notes(judged[listed], drawn, curves, listed=len(listed), has_stores=bool(stores))
+    chosen = judged[shown]
+    return ReportData(
+        survey=provenance.survey,
+        galaxies=tuple(provenance.galaxies),
+        title=_title(provenance),
+        what="Chosen stars" if stars else "Candidates",
+        facts=tuple(run_facts(run, provenance)),
+        summary=tuple(summary_of_run(judged, provenance)),
+        flag_counts=tuple(flag_counts(judged)),
+        cutflow=_cutflow(run),
+        stars=chosen,
+        n_listed=len(listed),
+        verdicts=tuple(CutVerdict(cut.name, cut.on_undecided, cut.apply(chosen)) for cut in settings.selection.cuts),
+        curves=curves,
+        diagrams=_diagrams(judged, provenance, settings, populations),
+        settings=settings,
+        versions=provenance.versions,
+        notes=tuple(notes),
+    )
+
+
+def _shown(
+    judged: QTable, stars: Sequence[str], most: int | None, run: Path, settings: Settings
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows of the listed stars in their order, and these with the others of the diagrams behind them."""
+    if stars:
+        listed = _rows_of(judged, stars, run)
+    else:
+        rank = values(judged, "rank")
+        ranked = np.flatnonzero(np.asarray(judged["selected"], dtype=bool))
+        listed = ranked[np.argsort(rank[ranked], kind="stable")][:most]
+    others = np.setdiff1d(np.flatnonzero(judge_catalogue(judged, settings.selection)), listed)
+    room = max(settings.report.points_max - len(listed), 0)
+    # Those that are most probably in contact stay where there is not room for all.
+    probability = np.nan_to_num(values(judged, "post_contact")[others])
+    others = np.sort(others[np.argsort(-probability, kind="stable")][:room])
+    return listed, np.concatenate([listed, others])
+
+
+def _rows_of(judged: QTable, stars: Sequence[str], run: Path) -> npt.NDArray[np.int64]:
+    names = np.char.upper(label_column(judged, "id"))
+    places = {str(name): row for row, name in reversed(list(enumerate(names)))}
+    rows = []
+    for star in stars:
+        name = star.strip().upper()
+        if name not in places:
+            near = difflib.get_close_matches(name, list(places), n=3)
+            hint = f"; the nearest names are {', '.join(near)}" if near else ""
+            msg = f"{star} is not in the run {run}{hint}"
+            raise UnknownStarError(msg)
+        rows.append(places[name])
+    return np.array(list(dict.fromkeys(rows)), dtype=np.int64)
+
+
+def _title(provenance: Provenance) -> str:
+    clouds = " and ".join(provenance.galaxies)
+    source = "a simulated survey" if provenance.survey == "mock" else provenance.survey.upper()
+    return f"Massive contact binaries of the {clouds}, {source}"
+
+
+def _cutflow(run: Path) -> QTable:
+    path = run / CUTFLOW_FILE
+    if not path.exists():
+        return QTable(names=("galaxy", "cut", "n_in", "n_out", "n_failed", "n_undecided"), dtype=(str, str, *[int] * 4))
+    try:
+        return QTable.read(path, format="ascii.ecsv")
+    except (OSError, ValueError) as error:
+        msg = f"{path} cannot be read: run the selection again with --overwrite"
+        raise OutputError(msg) from error
+
+
+def _notes(
+    listed_stars: QTable,
+    drawn: npt.NDArray[np.int64],
+    curves: Mapping[str, ShownCurves],
+    *,
+    listed: int,
+    has_stores: bool,
+) -> list[str]:
+    notes = []
+    if listed > len(drawn):
+        notes.append(
+            f"Light curves are shown of the first {len(drawn)} of {listed} stars (sheets_max under [report]); "
+            "cbminer report --stars shows more."
+        )
+    n_without = len(drawn) - len(curves)
+    if has_stores and n_without and len(listed_stars):
+        notes.append(f"{n_without} of {len(drawn)} stars have no light curve in I, or no period to fold it with.")
+    return notes
+
+
+def run_stores(
+    provenance: Provenance, settings: Settings, stars: QTable, *, cache: Path | None, monitor: Monitor
+) -> tuple[dict[str, LightCurveStore], list[str]]:
+    """Open the light curves of a finished run again, without asking a server.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        What ran.
+    settings : Settings
+        Its settings.
+    stars : `~astropy.table.QTable`
+        Stars whose light curves are wanted.
+    cache : `~pathlib.Path` or None
+        Folder of the cache.
+    monitor : Monitor
+        Told of the progress.
+
+    Returns
+    -------
+    stores : dict of str to LightCurveStore
+        By Cloud; empty if the light curves are no longer at hand.
+    notes : list of str
+        Why there are none.
+    """
+    gone = ["Light curves of the run are no longer at hand, so none are shown."]
+    if len(stars) == 0:
+        return {}, []
+    wanted = label_column(stars, "galaxy")
+    try:
+        archive = None if cache is None else _archive_again(provenance, settings, cache, monitor)
+        if archive is None:
+            return {}, gone
+        stores = {
+            galaxy: archive.light_curves(
+                galaxy, label_column(stars, "id")[wanted == galaxy].tolist(), bands=BANDS, monitor=monitor
+            )
+            for galaxy in sorted(set(wanted.tolist()))
+        }
+    except (CbminerError, OSError):
+        return {}, gone
+    return (stores, []) if any(len(store) for store in stores.values()) else ({}, gone)
+
+
+def _archive_again(provenance: Provenance, settings: Settings, cache: Path, monitor: Monitor) -> Archive | None:
+    if is_url(provenance.archive):
+        return open_archive(provenance.archive, cache=cache, fetching=settings.fetch, offline=True)
+    if Path(provenance.archive).expanduser().is_dir():
+        return open_archive(provenance.archive, cache=cache)
+    if provenance.survey == "mock" and is_url(settings.survey.archive):
+        # A mock survey of a run's own is made again where its cache is gone.
+        galaxies: list[Galaxy] = ["LMC", "SMC"]
+        named = [galaxy for galaxy in galaxies if galaxy in provenance.galaxies]
+        return open_survey("mock", named, settings=settings, cache=cache, monitor=monitor)
+    return None
+
+
+def run_populations(provenance: Provenance, settings: Settings) -> dict[str, dict[str, PopulationDensity]]:
+    """Make the populations behind the odds of a run again.
+
+    Parameters
+    ----------
+    provenance : Provenance
+        What ran.
+    settings : Settings
+        Its settings.
+
+    Returns
+    -------
+    dict of str to dict of str to PopulationDensity
+        Densities of contact and near-contact pairs by Cloud; empty if a grid of the user's own is gone.
+    """
+    galaxies: list[Galaxy] = ["LMC", "SMC"]
+    try:
+        found = {
+            str(galaxy): population_densities(galaxy, settings=settings.population, grid=settings.ranking.grid)
+            for galaxy in galaxies
+            if galaxy in provenance.galaxies
+        }
+    except (CbminerError, OSError):
+        return {}
+    return {galaxy: shown_densities(densities) for galaxy, densities in found.items()}
+
+
+def shown_densities(densities: PopulationDensities) -> dict[str, PopulationDensity]:
+    """Densities whose contours are drawn.
+
+    Parameters
+    ----------
+    densities : PopulationDensities
+        Of a Cloud.
+
+    Returns
+    -------
+    dict of str to PopulationDensity
+        Of the contact and near-contact binaries that count.
+    """
+    return {kind: densities.counted[kind] for kind in _KINDS}
+
+
+def _diagrams(
+    judged: QTable, provenance: Provenance, settings: Settings, populations: Populations
+) -> dict[str, CloudDiagrams]:
+    return {
+        galaxy: cloud_diagrams(
+            judged,
+            galaxy,
+            cuts=settings.selection,
+            relation=PLCRelation(**provenance.relations[galaxy]),
+            populations=populations.get(galaxy),
+            contour=settings.ranking.contour,
+        )
+        for galaxy in provenance.galaxies
+        if galaxy in provenance.relations
+    }

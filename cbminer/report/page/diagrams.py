@@ -1,0 +1,263 @@
+"""What lies behind the stars in the diagrams of a Cloud: all stars as an image, box, relation and population."""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib.image
+import numpy as np
+from astropy.table import QTable
+from matplotlib.figure import Figure
+
+from cbminer.columns import FloatArray, label_column, values
+from cbminer.report.figures import MainSequenceRegion, RelationBand
+from cbminer.selection.cutflow import SelectionSettings
+from cbminer.selection.plc import PLCRelation
+from cbminer.selection.plc_table import main_sequence_sample
+from cbminer.theory.density import AxisName, PopulationDensity
+from cbminer.theory.quantiles import contour_levels
+
+__all__ = [
+    "Background",
+    "CloudDiagrams",
+    "ContourLine",
+    "cloud_diagrams",
+    "colour_free_magnitude",
+    "main_sequence_region",
+    "relation_band",
+]
+
+# Ranges of (V-I)_0 and M_V, and of log P, that the images cover.
+_COLOURS, _MAGNITUDES, _LOG_PERIODS = (-0.9, 0.9), (-9.0, 3.0), (-1.0, 1.0)
+# Reach of the image on both sides of the relation, mag.
+_REACH = 7.0
+_BINS = 240
+_INNER_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Background:
+    """Numbers of stars in a plane, as an image.
+
+    Attributes
+    ----------
+    png : bytes
+        Grey of growing opacity, its first row at the lower limit of `y`: magnitudes grow downwards.
+    x, y : tuple of float
+        Ranges of both axes.
+    n_stars : int
+        Stars in it.
+    """
+
+    png: bytes
+    x: tuple[float, float]
+    y: tuple[float, float]
+    n_stars: int
+
+
+@dataclass(frozen=True)
+class ContourLine:
+    """Contours of a population in a plane of something and M_V.
+
+    Attributes
+    ----------
+    kind : {"contact", "near_contact"}
+        Population.
+    share : float
+        Part of it within the contour.
+    lines : tuple of `~numpy.ndarray`
+        Closed lines, each of shape (n, 2).
+    """
+
+    kind: str
+    share: float
+    lines: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True)
+class CloudDiagrams:
+    """What does not change from star to star in the diagrams of a Cloud.
+
+    Attributes
+    ----------
+    galaxy : str
+        The Cloud.
+    region : MainSequenceRegion
+        Main-sequence box.
+    band : RelationBand
+        Relation between period, luminosity and colour.
+    backgrounds : dict of str to Background
+        ``colour``: all stars in (V-I)_0 and M_V; ``relation``: in log P and M_V less the colour term.
+    contours : dict of str to tuple of ContourLine
+        Population by the name of the axis beside M_V, ``VI0`` or ``log_P``; empty if it was not asked for.
+    """
+
+    galaxy: str
+    region: MainSequenceRegion
+    band: RelationBand
+    backgrounds: dict[str, Background]
+    contours: dict[str, tuple[ContourLine, ...]]
+
+
+def cloud_diagrams(
+    judged: QTable,
+    galaxy: str,
+    *,
+    cuts: SelectionSettings,
+    relation: PLCRelation,
+    populations: Mapping[str, PopulationDensity] | None,
+    contour: float,
+) -> CloudDiagrams:
+    """Prepare the diagrams of a Cloud.
+
+    Parameters
+    ----------
+    judged : `~astropy.table.QTable`
+        All judged stars of the run.
+    galaxy : str
+        The Cloud.
+    cuts : SelectionSettings
+        The cuts.
+    relation : PLCRelation
+        Relation in force.
+    populations : mapping of str to PopulationDensity or None
+        Densities of contact and near-contact binaries.
+    contour : float
+        Share of the population within the contour of the bona fide set.
+
+    Returns
+    -------
+    CloudDiagrams
+        Images, lines and limits.
+    """
+    stars = judged[label_column(judged, "galaxy") == galaxy]
+    band = relation_band(stars, relation, cuts)
+    magnitude = values(stars, "M_V", "mag")
+    middle = relation.a * float(np.mean(_LOG_PERIODS)) + relation.c
+    backgrounds = {
+        "colour": _background(values(stars, "VI0", "mag"), magnitude, _COLOURS, _MAGNITUDES),
+        "relation": _background(
+            _log_period(stars), colour_free_magnitude(stars, band), _LOG_PERIODS, (middle - _REACH, middle + _REACH)
+        ),
+    }
+    return CloudDiagrams(
+        galaxy, main_sequence_region(cuts), band, backgrounds, _contours(stars, populations or {}, contour)
+    )
+
+
+def main_sequence_region(cuts: SelectionSettings) -> MainSequenceRegion:
+    """Limits of the main-sequence box.
+
+    Parameters
+    ----------
+    cuts : SelectionSettings
+        The cuts.
+
+    Returns
+    -------
+    MainSequenceRegion
+        The limits.
+    """
+    box = cuts.main_sequence
+    return MainSequenceRegion(
+        VI0_max=box.VI0_max,
+        VI0_ceiling=box.VI0_ceiling,
+        M_V_bright=box.M_V_bright,
+        M_V_faint=box.M_V_faint,
+        O_star_M_V=box.O_star_M_V,
+    )
+
+
+def relation_band(stars: QTable, relation: PLCRelation, cuts: SelectionSettings) -> RelationBand:
+    """Relation with the band that it leaves to a star of median error.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Judged stars of one Cloud.
+    relation : PLCRelation
+        Relation in force.
+    cuts : SelectionSettings
+        The cuts.
+
+    Returns
+    -------
+    RelationBand
+        The relation and half of the width of the band.
+    """
+    errors = values(stars, "e_plc_residual", "mag")[main_sequence_sample(stars, cuts)]
+    known = errors[~np.isnan(errors)]
+    error = float(np.median(known)) if len(known) else 0.0
+    half_width = cuts.plc.n_sigma * float(np.hypot(error, relation.intrinsic_scatter))
+    return RelationBand(relation.a, relation.b, relation.c, half_width, relation.mode)
+
+
+def colour_free_magnitude(stars: QTable, band: RelationBand) -> FloatArray:
+    """Absolute magnitude less the colour term of the relation, which is a line over log P.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Columns M_V and VI0.
+    band : RelationBand
+        The relation.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        M_V - b (V-I)_0 in mag, shape (n,).
+    """
+    return np.asarray(values(stars, "M_V", "mag") - band.b * values(stars, "VI0", "mag"))
+
+
+def _log_period(stars: QTable) -> FloatArray:
+    period = values(stars, "period", "d")
+    return np.asarray(np.log10(np.where(period > 0, period, np.nan)))
+
+
+def _background(x: FloatArray, y: FloatArray, x_range: tuple[float, float], y_range: tuple[float, float]) -> Background:
+    known = np.isfinite(x) & np.isfinite(y)
+    counts, _, _ = np.histogram2d(x[known], y[known], bins=_BINS, range=[x_range, y_range])
+    # One star is to be seen as well as a hundred in one place.
+    strength = np.log1p(counts) / max(float(np.log1p(counts.max())), 1.0)
+    opacity = np.where(counts > 0, 0.18 + 0.62 * strength, 0.0)
+    image = np.empty((_BINS, _BINS, 4))
+    image[..., :3] = 0.5
+    image[..., 3] = opacity.T
+    stream = io.BytesIO()
+    metadata: dict[str, Any] = {"Software": None}
+    matplotlib.image.imsave(stream, image, format="png", metadata=metadata)
+    return Background(stream.getvalue(), x_range, y_range, int(counts.sum()))
+
+
+def _contours(
+    stars: QTable, populations: Mapping[str, PopulationDensity], contour: float
+) -> dict[str, tuple[ContourLine, ...]]:
+    if not populations:
+        return {}
+    sample = stars[np.asarray(stars["selected"], dtype=bool)]
+    e_m_v, e_vi0 = (_typical(values(sample if len(sample) else stars, name, "mag")) for name in ("e_M_V", "e_VI0"))
+    across: tuple[AxisName, ...] = ("VI0", "log_P")
+    found: dict[str, tuple[ContourLine, ...]] = {}
+    for axis in across:
+        lines = []
+        for kind, density in populations.items():
+            plane = density.plane(axis, "M_V", e_M_V=e_m_v, e_VI0=e_vi0)
+            x, y = ((edges[1:] + edges[:-1]) / 2.0 for edges in (plane.x_edges, plane.y_edges))
+            shares = (_INNER_SHARE, contour) if kind == "contact" else (contour,)
+            for share, level in zip(shares, contour_levels(plane.density, shares), strict=True):
+                if np.isfinite(level) and level > 0:
+                    lines.append(ContourLine(kind, share, _level_lines(x, y, plane.density.T, float(level))))
+        found[axis] = tuple(lines)
+    return found
+
+
+def _level_lines(x: FloatArray, y: FloatArray, density: FloatArray, level: float) -> tuple[FloatArray, ...]:
+    (path,) = Figure().add_subplot().contour(x, y, density, levels=[level]).get_paths()
+    return tuple(np.asarray(line, dtype=np.float64) for line in path.to_polygons(closed_only=False))
+
+
+def _typical(errors: FloatArray) -> float:
+    known = errors[np.isfinite(errors)]
+    return float(np.median(known)) if len(known) else 0.0

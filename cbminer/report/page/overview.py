@@ -1,0 +1,201 @@
+"""A run in words for the head of the page: what ran, what was judged, and what came of it."""
+
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from astropy.table import QTable
+
+from cbminer.classifier.classes import CLASSES
+from cbminer.columns import label_column
+from cbminer.flags import FLAG_MEANINGS, Flag
+from cbminer.provenance import PROVENANCE_FILE, Provenance
+from cbminer.ranking.hypotheses import HYPOTHESES
+from cbminer.report.ranking import compare_choices
+from cbminer.survey.archive import is_url
+
+__all__ = ["Fact", "FlagCount", "flag_counts", "run_facts", "settings_hash", "shown_command", "summary_of_run"]
+
+_PLACE = "PATH"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One line of the table of what ran."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class FlagCount:
+    """How many stars have a flag."""
+
+    name: str
+    stars: int
+    meaning: str
+
+
+def settings_hash(settings: dict[str, Any]) -> str:
+    """Name the settings of a run.
+
+    Parameters
+    ----------
+    settings : dict
+        Resolved settings, as the provenance holds them.
+
+    Returns
+    -------
+    str
+        SHA-256 of their JSON with sorted keys.
+    """
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def shown_command(command: str) -> str:
+    """Take the places of files out of a command, since a page is passed on.
+
+    Parameters
+    ----------
+    command : str
+        Command of a provenance.
+
+    Returns
+    -------
+    str
+        The command with PATH for every word that is a path; addresses of servers stay.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command.split(maxsplit=1)[0] if command.strip() else ""
+    return " ".join(_without_place(word) for word in words)
+
+
+def _without_place(word: str) -> str:
+    option, equals, value = word.partition("=")
+    if equals and option.startswith("--"):
+        return f"{option}={_without_place(value)}"
+    is_place = "/" in word or "\\" in word or word.startswith("~") or bool(PureWindowsPath(word).drive)
+    return _PLACE if is_place and not is_url(word) else word
+
+
+def run_facts(run: Path, provenance: Provenance) -> list[Fact]:
+    """Tell what ran, without any place on a disk.
+
+    Parameters
+    ----------
+    run : `~pathlib.Path`
+        Folder of the run.
+    provenance : Provenance
+        What ran.
+
+    Returns
+    -------
+    list of Fact
+        Names and values.
+    """
+    written = datetime.fromtimestamp((run / PROVENANCE_FILE).stat().st_mtime, tz=UTC)
+    releases = "; ".join(f"{galaxy}: {provenance.releases.get(galaxy, 'unknown')}" for galaxy in provenance.galaxies)
+    facts = [
+        Fact("Selected", f"{written:%Y-%m-%d %H:%M} UTC"),
+        Fact("Command", shown_command(provenance.command)),
+        Fact("Catalogue", releases),
+        Fact("Seed", str(provenance.seed)),
+        Fact("Settings", f"SHA-256 {settings_hash(provenance.settings)}"),
+    ]
+    if provenance.classifier is not None:
+        network = provenance.classifier
+        facts.append(Fact("Classifier", f"{network['version']}, SHA-256 {network['sha256']}"))
+    facts.append(Fact("Versions", ", ".join(f"{name} {number}" for name, number in provenance.versions.items())))
+    return facts
+
+
+def summary_of_run(judged: QTable, provenance: Provenance) -> Iterator[str]:
+    """Sum a run up.
+
+    Parameters
+    ----------
+    judged : `~astropy.table.QTable`
+        Its judged stars.
+    provenance : Provenance
+        What ran.
+
+    Yields
+    ------
+    str
+        Sentences, one a line.
+    """
+    for galaxy in provenance.galaxies:
+        counts = provenance.counts.get(galaxy, {})
+        read, wanted = counts.get("light curves read", 0), counts.get("light curves wanted", 0)
+        n_stars = int((label_column(judged, "galaxy") == galaxy).sum())
+        yield f"{galaxy}: {n_stars:,} stars, {read:,} light curves read, {wanted - read:,} absent or unreadable."
+        relation = provenance.relations.get(galaxy)
+        if relation:
+            yield (
+                f"{galaxy}: relation M_V = {relation['a']:.2f} log P {relation['b']:+.2f} (V-I)_0 {relation['c']:+.2f} "
+                f"({relation['mode']}), intrinsic scatter {relation['intrinsic_scatter']:.2f} mag."
+            )
+    yield from _class_lines(judged)
+    for galaxy, record in (provenance.ranking or {}).items():
+        yield _mixture_line(galaxy, record)
+    yield from _choice_lines(judged)
+
+
+def _class_lines(judged: QTable) -> Iterator[str]:
+    labels = label_column(judged, "light_curve_class")
+    found = [f"{count:,} {name}" for name in (*CLASSES, "undecided") if (count := np.count_nonzero(labels == name))]
+    if found:
+        yield f"Light curves by class: {', '.join(found).replace('_', ' ')}."
+
+
+def flag_counts(judged: QTable) -> list[FlagCount]:
+    """Count what was missing or substituted.
+
+    Parameters
+    ----------
+    judged : `~astropy.table.QTable`
+        Judged stars.
+
+    Returns
+    -------
+    list of FlagCount
+        Flags that any star has.
+    """
+    flags = np.asarray(judged["flags"], dtype=np.int64)
+    return [
+        FlagCount(flag.name or "", count, FLAG_MEANINGS[flag])
+        for flag in Flag
+        if (count := int(((flags & flag) != 0).sum()))
+    ]
+
+
+def _mixture_line(galaxy: str, record: Mapping[str, Any]) -> str:
+    """Say what the survey was found to be made of."""
+    if record["stars"] == 0:
+        return f"{galaxy}: no light curves, and so no odds."
+    shares = ", ".join(f"{100 * record['share'][name]:.1f} % {name.replace('_', ' ')}" for name in HYPOTHESES)
+    unsteady = "" if record["converged"] else f" Frequencies and places still changed after {record['steps']} steps."
+    return f"{galaxy}: {record['stars']:,} light curves are by their odds {shares}.{unsteady}"
+
+
+def _choice_lines(judged: QTable) -> Iterator[str]:
+    if "bona_fide" not in judged.colnames or "post_contact" not in judged.colnames:
+        return
+    candidates, bona_fide, ranking = compare_choices(judged)
+    yield (
+        f"{candidates['stars']:,} candidates, of which {candidates['expected_contact']:.1f} in contact by their odds; "
+        f"{bona_fide['stars']:,} are bona fide, {bona_fide['expected_contact']:.1f} of them in contact by their odds."
+    )
+    if bona_fide["stars"]:
+        yield (
+            f"The first {ranking['stars']:,} of the ranking hold {ranking['expected_contact']:.1f} contact binaries; "
+            f"{ranking['also_bona_fide']:,} stars are in both."
+        )
