@@ -304,7 +304,7 @@ def test_the_command_writes_tables_a_figure_and_a_summary(small, tmp_path, capsy
 
 
 def test_the_command_names_a_run_that_is_not_there(tmp_path, capsys):
-    assert main(["report", "--run", str(tmp_path / "none")]) == 2
+    assert main(["report", "--run", str(tmp_path / "none")]) == 1
     assert "there is no run" in capsys.readouterr().err
 
 
