@@ -8,7 +8,7 @@ from contextlib import closing
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,9 +28,10 @@ from cbminer.cli_run import RunOption, only_run
 from cbminer.cli_sensitivity import sensitivity
 from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
-from cbminer.pipeline import Galaxy
-from cbminer.settings import Settings, load_settings, settings_to_toml
 from cbminer.terminal import TerminalMonitor
+
+if TYPE_CHECKING:
+    from cbminer.settings import Settings
 
 __all__ = ["app", "main"]
 
@@ -71,7 +72,7 @@ class GalaxyChoice(StrEnum):
     BOTH = "both"
 
 
-_CLOUDS: dict[GalaxyChoice, list[Galaxy]] = {
+_CLOUDS: dict[GalaxyChoice, list[Literal["LMC", "SMC"]]] = {
     GalaxyChoice.LMC: ["LMC"],
     GalaxyChoice.SMC: ["SMC"],
     GalaxyChoice.BOTH: ["LMC", "SMC"],
@@ -164,6 +165,7 @@ def select(
     from cbminer.pipeline import open_survey, open_vizier, run_selection
     from cbminer.report.products import write_products
     from cbminer.report.summary import summary_lines
+    from cbminer.settings import load_settings
 
     if survey is SurveyChoice.MOCK and archive is not None:
         msg = "--survey mock makes its own archive: leave out --archive"
@@ -209,6 +211,7 @@ def fetch(
 ) -> None:
     """Fetch the catalogue and the light curves of a Cloud into the cache, going on where an earlier call ended."""
     from cbminer.fetching import fetch_survey, plan_survey, refuse_folder
+    from cbminer.settings import load_settings
     from cbminer.survey.archive import open_archive
 
     resolved = _with_options(load_settings(settings), {"archive": archive})
@@ -252,6 +255,7 @@ def cross_match(
     """Ask Gaia DR3 and SIMBAD by position what they know of the candidates of a run."""
     from cbminer.crossmatch import cross_match_run
     from cbminer.pipeline import open_vizier
+    from cbminer.settings import load_settings
 
     resolved = load_settings(settings)
     with open_vizier(resolved, cache=cache_folder(cache), refresh=refresh, monitor=TerminalMonitor()) as vizier:
@@ -263,6 +267,8 @@ def cross_match(
 @settings_app.command("show")
 def show_settings(*, settings: Annotated[Path | None, typer.Option(help="Settings file in TOML.")] = None) -> None:
     """Print the settings that a run would use."""
+    from cbminer.settings import load_settings, settings_to_toml
+
     typer.echo(settings_to_toml(load_settings(settings)), nl=False)
 
 
@@ -274,6 +280,8 @@ def write_settings(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
 ) -> None:
     """Write all settings with their meaning to a file, to be edited."""
+    from cbminer.settings import load_settings, settings_to_toml
+
     text = settings_to_toml(load_settings(settings))
     if path.exists() and not overwrite:
         msg = f"{path} exists: replace it with --overwrite"
@@ -286,7 +294,7 @@ def write_settings(
     typer.echo(f"written to {path}")
 
 
-def _with_options(settings: Settings, given: dict[str, Any]) -> Settings:
+def _with_options(settings: "Settings", given: dict[str, Any]) -> "Settings":
     """Put what the command line says over the settings."""
     survey = {key: given[key] for key in ("archive", "catalogue", "strict", "offline") if given.get(key) is not None}
     update: dict[str, Any] = {"survey": settings.survey.model_copy(update=survey)}

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cbminer.errors import OutputError, SettingsError
-from cbminer.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from cbminer.classifier.building import Stage
     from cbminer.classifier.labelled import LabelledCurves
     from cbminer.classifier.training import EpochReport
+    from cbminer.settings import Settings
 
 __all__ = ["model_app", "train"]
 
@@ -59,6 +59,8 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train anew, whatever the folder holds.")] = False,
 ) -> None:
     """Train, calibrate, pack and judge a network; an interrupted training goes on where it stopped."""
+    from cbminer.settings import load_settings
+
     torch = _torch()
     from cbminer.classifier.building import build_classifier, divide_library
     from cbminer.classifier.card import render_card
@@ -101,8 +103,8 @@ def _torch() -> Any:
 
 
 def _with_choices(
-    settings: Settings, variant: VariantChoice | None, method: MethodChoice | None, training: dict[str, int | None]
-) -> Settings:
+    settings: "Settings", variant: VariantChoice | None, method: MethodChoice | None, training: dict[str, int | None]
+) -> "Settings":
     """Add what the command line says to the settings; the tiny variant has a topology of its own."""
     from cbminer.classifier.recipe import NetworkSettings
 
@@ -147,7 +149,7 @@ def _prepare(path: Path, *, overwrite: bool) -> None:
             typer.echo(f"going on from {kept}", err=True)
 
 
-def _labelled(table: Path | None, settings: Settings) -> "LabelledCurves | None":
+def _labelled(table: Path | None, settings: "Settings") -> "LabelledCurves | None":
     from cbminer.classifier.labelled import read_labelled_curves
 
     if table is None:

@@ -8,7 +8,6 @@ import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
 from cbminer.cli_run import RunOption, only_run
-from cbminer.settings import settings_from_mapping, settings_over
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["fit"]
@@ -34,6 +33,7 @@ def fit(
     from cbminer.ranking.fit_phoebe import compare_with_phoebe
     from cbminer.ranking.fit_sampling import load_extra
     from cbminer.report.fit_products import describe_fits, write_fits
+    from cbminer.settings import settings_from_mapping, settings_over
     from cbminer.synthetic.phoebe_passbands import load_phoebe
 
     run = run or only_run()

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from cbminer.settings import load_settings
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["measure"]
@@ -40,6 +39,7 @@ def measure(
     """Measure every star of a table of light curves: period, shape, c and class. Nothing is selected."""
     from cbminer.output import check_output_folder, output_folder
     from cbminer.report.table_products import describe_measured, write_measured
+    from cbminer.settings import load_settings
     from cbminer.table_measurement import measure_table
 
     resolved = load_settings(settings)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
-from cbminer.settings import load_settings
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["morph"]
@@ -49,6 +48,7 @@ def morph(
     """Measure one light curve: period, depths, widths, W and the morphology parameter c, each with its error."""
     from cbminer.inspection import describe_star, inspect_file, inspect_star, write_inspection
     from cbminer.output import check_output_folder, output_folder
+    from cbminer.settings import load_settings
     from cbminer.survey.archive import open_archive
 
     resolved = load_settings(settings)

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cbminer.settings import load_settings
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["population"]
@@ -36,6 +35,7 @@ def population(
     from cbminer.output import check_output_folder, output_folder
     from cbminer.report.population_products import describe_population, report_population, write_population
     from cbminer.resources import grid_path
+    from cbminer.settings import load_settings
     from cbminer.theory.grid import read_grid
     from cbminer.theory.population import make_population
 

@@ -11,7 +11,6 @@ import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
 from cbminer.cli_run import RunOption, only_run
-from cbminer.settings import settings_over
 
 __all__ = ["report"]
 
@@ -121,6 +120,7 @@ def _compare(
     from cbminer.report.against import compare_with_list
     from cbminer.report.against_products import comparison_lines, write_comparison
     from cbminer.report.published_list import read_published
+    from cbminer.settings import settings_over
 
     judged = read_judged_run(folder)
     resolved = judged.settings if settings is None else settings_over(judged.settings, settings)

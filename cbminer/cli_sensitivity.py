@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cbminer.cli_run import RunOption, only_run
-from cbminer.settings import settings_over
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["sensitivity"]
@@ -29,6 +28,7 @@ def sensitivity(
     from cbminer.completeness.rejudging import read_judged_run
     from cbminer.output import check_output_folder, output_folder
     from cbminer.report.sensitivity_products import analyse_run, sensitivity_lines, write_sensitivity
+    from cbminer.settings import settings_over
 
     folder = run or only_run()
     place = out or folder / "sensitivity"

@@ -1,6 +1,8 @@
 """What a user sees of the progress."""
 
 import io
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -54,3 +56,11 @@ def test_nothing_but_sentences_where_there_is_no_terminal(screen):
     assert screen.getvalue() == ""
     telling.tell("waiting for [another]")
     assert screen.getvalue() == "waiting for [another]\n"
+
+
+def test_the_command_line_opens_without_the_libraries_of_the_work():
+    script = (
+        "import sys, cbminer.cli; print(sorted({'numpy', 'numba', 'scipy', 'astropy', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
