@@ -21,9 +21,16 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Run the tests."""
-    session.install("-e", ".[dev,train]")
+    """Run the tests, and execute the notebooks."""
+    session.install("-e", ".[dev,docs,fit,notebooks,observe,train]")
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation."""
+    session.install("-e", ".[docs,train]")
+    session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
 if __name__ == "__main__":
