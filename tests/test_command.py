@@ -11,8 +11,11 @@ from astropy.io import fits, votable
 from astropy.table import Table
 from conftest import ecl_line, ident_line
 
+from cbminer.catalogue.schema import conform
+from cbminer.catalogue.writers import CatalogueTitle, write_catalogue
 from cbminer.cli import main
 from cbminer.columns import values
+from cbminer.judged import read_judged
 
 PRODUCTS = [f"{stem}.{suffix}" for stem in ("candidates", "judged") for suffix in ("ecsv", "fits", "vot", "mrt")]
 FORMATS = {"ecsv": "ascii.ecsv", "fits": "fits", "vot": "votable", "mrt": "ascii.mrt"}
@@ -77,6 +80,14 @@ def test_votable_is_valid_and_described(run):
     assert all(field.ucd and field.description for field in table.fields)
     assert [system.refposition for system in document.resources[0].time_systems] == ["HELIOCENTER"]
     assert [system.system for system in document.resources[0].coordinate_systems] == ["ICRS"]
+
+
+def test_a_remark_in_any_script_is_written_in_every_format(run, tmp_path):
+    stars = conform(read_judged(run))[:3]
+    stars["remark"] = ["Szyma\u0144ski, \u0394P < 0", "plain", ""]
+    write_catalogue(conform(stars), tmp_path, "stars", title=CatalogueTitle("Stars", "mock", "simulated", "0"))
+    for suffix, layout in (("fits", "fits"), ("ecsv", "ascii.ecsv"), ("mrt", "ascii.mrt"), ("vot", "votable")):
+        assert Table.read(tmp_path / f"stars.{suffix}", format=layout)["remark"][0] == "Szymanski, ?P < 0"
 
 
 def test_checksums_of_fits_are_those_of_what_is_written(run):

@@ -5,11 +5,13 @@ table. Floating-point values are rounded to the decimals given here *before* the
 published numbers are the numbers that decided.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 from astropy.table import MaskedColumn, QTable
 from astropy.utils.masked import Masked
 
@@ -330,8 +332,18 @@ def _float_column(table: QTable, spec: ColumnSpec) -> Any:
 
 def _text_column(table: QTable, spec: ColumnSpec) -> MaskedColumn:
     known = spec.name in table.colnames
-    data = label_column(table, spec.name) if known else np.full(len(table), "", dtype=str)
+    data = _ascii(label_column(table, spec.name)) if known else np.full(len(table), "", dtype=str)
     return MaskedColumn(data, mask=data == "")
+
+
+def _ascii(text: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    """Write texts, such as remarks with names, as FITS can hold them: accents go, other letters become ``?``."""
+    codes = np.ascontiguousarray(text).view(np.uint32)
+    if codes.max(initial=0) < 128:
+        return text
+    plain = (unicodedata.normalize("NFKD", str(word)) for word in text)
+    letters = ("".join(letter for letter in word if not unicodedata.combining(letter)) for word in plain)
+    return np.array([word.encode("ascii", "replace").decode("ascii") for word in letters], dtype=str)
 
 
 def _integer_column(table: QTable, spec: ColumnSpec) -> MaskedColumn:
