@@ -31,6 +31,8 @@ _MOST_BINS = 40_000_000
 _MARGIN = 2.0
 # Errors count so many times in distances: with 2, 97 % of the members of the population are at 0, with 1 some 85 %.
 _HULL_SIGMAS = 2.0
+# Bins along each side of a block of models, of which most are never looked into.
+_BLOCK = 6
 
 
 @dataclass(frozen=True)
@@ -343,14 +345,26 @@ class PopulationDensity:
         slope = _HULL_SIGMAS**2 * errors.covariance / variance_m
         spread_c = np.sqrt((_HULL_SIGMAS * errors.e_VI0) ** 2 + reach.reach_VI0**2 - slope**2 * variance_m)
         spreads = np.column_stack([np.full(len(stars), reach.reach_log_P), np.sqrt(variance_m), spread_c])
-        return np.maximum(least_distances(self._models, stars, spreads, slope) - 1.0, 0.0).reshape(shape)
+        return np.maximum(least_distances(self._models, self._blocks, stars, spreads, slope) - 1.0, 0.0).reshape(shape)
 
     @cached_property
     def _models(self) -> FloatArray:
-        """Middles of the bins that hold models, by log P."""
-        occupied = np.nonzero(self.content)
+        """Middles of the bins that hold models, block by block."""
+        occupied = np.argwhere(self.content)
+        order = np.argsort(self._block_of(occupied), kind="stable")
         middles = [(edges[1:] + edges[:-1]) / 2.0 for edges in self.edges]
-        return np.column_stack([middle[index] for middle, index in zip(middles, occupied, strict=True)])
+        return np.column_stack([middle[index] for middle, index in zip(middles, occupied[order].T, strict=True)])
+
+    @cached_property
+    def _blocks(self) -> npt.NDArray[np.int64]:
+        """Where the blocks of `_models` begin, and where the last one ends."""
+        counts = np.unique(self._block_of(np.argwhere(self.content)), return_counts=True)[1]
+        return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+
+    def _block_of(self, bins: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Give the number of the block of each bin."""
+        shape = [length // _BLOCK + 1 for length in self.content.shape]
+        return np.asarray(np.ravel_multi_index(tuple((bins // _BLOCK).T), shape), dtype=np.int64)
 
     def plane(self, x: AxisName, y: AxisName, *, e_M_V: float = 0.0, e_VI0: float = 0.0) -> DensityPlane:
         """Density in two of the three axes, for a figure.

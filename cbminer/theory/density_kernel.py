@@ -2,6 +2,7 @@
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
 from cbminer.columns import FloatArray
 
@@ -77,13 +78,51 @@ def sum_near(content: FloatArray, places: FloatArray, spreads: FloatArray, tilts
 
 
 @numba.njit(cache=True, nogil=True)
-def least_distances(models: FloatArray, places: FloatArray, spreads: FloatArray, tilts: FloatArray) -> FloatArray:
-    """Distance from each place to the nearest model, each with a measure of its own, as far as it exceeds 1.
+def _beyond(low: float, high: float) -> float:
+    """Distance of 0 from an interval."""
+    return max(low, -high, 0.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _nearest_in_block(corners: FloatArray, place: FloatArray, spread: FloatArray, tilt: float) -> float:
+    """Squared distance from a place below which no model of a block of bins can be."""
+    along = _beyond(corners[0, 0] - place[0], corners[1, 0] - place[0]) / spread[0]
+    low, high = corners[0, 1] - place[1], corners[1, 1] - place[1]
+    down = _beyond(low, high) / spread[1]
+    moved = min(-tilt * low, -tilt * high), max(-tilt * low, -tilt * high)
+    across = _beyond(corners[0, 2] - place[2] + moved[0], corners[1, 2] - place[2] + moved[1]) / spread[2]
+    squared: float = along * along + down * down + across * across
+    return squared
+
+
+@numba.njit(cache=True, nogil=True)
+def _least_in_block(models: FloatArray, place: FloatArray, spread: FloatArray, tilt: float) -> float:
+    """Squared distance from a place to the nearest of some models."""
+    best = np.inf
+    for i in range(len(models)):
+        down = models[i, 1] - place[1]
+        along = (models[i, 0] - place[0]) / spread[0]
+        across = (models[i, 2] - place[2] - tilt * down) / spread[2]
+        best = min(best, along * along + (down / spread[1]) ** 2 + across * across)
+    return best
+
+
+@numba.njit(cache=True, nogil=True)
+def least_distances(
+    models: FloatArray,
+    offsets: npt.NDArray[np.int64],
+    places: FloatArray,
+    spreads: FloatArray,
+    tilts: FloatArray,
+) -> FloatArray:
+    """Distance from each place to the nearest model, each with a measure of its own.
 
     Parameters
     ----------
     models : `~numpy.ndarray`
-        Models, sorted along the first axis; shape (m, 3).
+        Models, those of a block of bins together; shape (m, 3).
+    offsets : `~numpy.ndarray`
+        Where the blocks begin, and where the last one ends; shape (blocks + 1,).
     places : `~numpy.ndarray`
         Places, shape (n, 3).
     spreads : `~numpy.ndarray`
@@ -94,26 +133,28 @@ def least_distances(models: FloatArray, places: FloatArray, spreads: FloatArray,
     Returns
     -------
     `~numpy.ndarray`
-        Distances; 1 or less where one is, of any of the models that are so near; NaN where a place, a unit or a tilt
-        is NaN; shape (n,).
+        Distances; NaN where a place, a unit or a tilt is NaN; shape (n,).
     """
+    n_blocks = len(offsets) - 1
+    corners = np.empty((n_blocks, 2, 3))
+    for block in range(n_blocks):
+        for axis in range(3):
+            inside = models[offsets[block] : offsets[block + 1], axis]
+            corners[block, 0, axis], corners[block, 1, axis] = inside.min(), inside.max()
     distances = np.full(len(places), np.nan)
+    bounds = np.empty(n_blocks)
     for k in range(len(places)):
-        if np.isnan(places[k].sum() + spreads[k].sum() + tilts[k]):
+        place, spread, tilt = places[k], spreads[k], tilts[k]
+        if np.isnan(place.sum() + spread.sum() + tilt):
             continue
-        right = np.searchsorted(models[:, 0], places[k, 0])
-        left, best = right - 1, np.inf
-        # Outwards along the first axis, until that alone is farther away than the best.
-        while best > 1.0 and (left >= 0 or right < len(models)):
-            before = (places[k, 0] - models[left, 0]) / spreads[k, 0] if left >= 0 else np.inf
-            after = (models[right, 0] - places[k, 0]) / spreads[k, 0] if right < len(models) else np.inf
-            along = min(before, after)
-            if along * along >= best:
-                break
-            nearest = left if before < after else right
-            left, right = (left - 1, right) if before < after else (left, right + 1)
-            down = models[nearest, 1] - places[k, 1]
-            across = (models[nearest, 2] - places[k, 2] - tilts[k] * down) / spreads[k, 2]
-            best = min(best, along * along + (down / spreads[k, 1]) ** 2 + across * across)
+        for block in range(n_blocks):
+            bounds[block] = _nearest_in_block(corners[block], place, spread, tilt)
+        # The most promising block first, and then only those that may hold something nearer.
+        first = np.argmin(bounds)
+        best = _least_in_block(models[offsets[first] : offsets[first + 1]], place, spread, tilt)
+        for block in range(n_blocks):
+            if bounds[block] < best and block != first:
+                inside = models[offsets[block] : offsets[block + 1]]
+                best = min(best, _least_in_block(inside, place, spread, tilt))
         distances[k] = np.sqrt(best)
     return distances
