@@ -1,7 +1,6 @@
 """The command line: it parses and prints, and leaves the work to the other modules."""
 
 import os
-import shlex
 import sys
 import traceback
 from contextlib import closing
@@ -24,13 +23,14 @@ from cbminer.cli_morph import morph
 from cbminer.cli_population import population
 from cbminer.cli_rank import rank
 from cbminer.cli_report import report
-from cbminer.cli_run import RunOption, only_run
+from cbminer.cli_run import RunOption, command_line, only_run
 from cbminer.cli_sensitivity import sensitivity
 from cbminer.cli_synth import synth_app
 from cbminer.errors import CbminerError, SettingsError
 from cbminer.terminal import TerminalMonitor
 
 if TYPE_CHECKING:
+    from cbminer.pipeline import Selection
     from cbminer.settings import Settings
 
 __all__ = ["app", "main"]
@@ -190,10 +190,15 @@ def select(
             monitor=monitor,
         )
         with monitor.step("writing catalogues and figures", None):
-            write_products(temporary, selection, command=_command())
+            write_products(temporary, selection, command=command_line(), page=False)
+    # The run is in its place by now: a page that cannot be made takes nothing with it.
+    with monitor.step("writing the page", None):
+        problem = _write_page(folder, selection)
     for line in summary_lines(selection):
         typer.echo(line)
     typer.echo(f"written to {folder}")
+    if problem:
+        typer.echo(problem, err=True)
 
 
 @app.command()
@@ -307,13 +312,20 @@ def _with_options(settings: "Settings", given: dict[str, Any]) -> "Settings":
     return settings.model_copy(update=update)
 
 
+def _write_page(folder: Path, selection: "Selection") -> str:
+    """Write the page of a run; if that fails, say so in one line."""
+    from cbminer.report.products import write_run_page
+
+    try:
+        write_run_page(folder, selection)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the page, the run is good
+        return f"cbminer: report.html could not be written ({error}); cbminer report --run {folder} writes it"
+    return ""
+
+
 def _default_folder(galaxy: GalaxyChoice, survey: SurveyChoice) -> str:
     suffix = "-mock" if survey is SurveyChoice.MOCK else ""
     return f"cbminer-{galaxy.value.lower()}{suffix}"
-
-
-def _command() -> str:
-    return shlex.join(["cbminer", *sys.argv[1:]])
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,15 +1,13 @@
 """The command ``cbminer complete``: what the selection of a run misses, by synthetic binaries that go through it."""
 
 import os
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
-from cbminer.cli_run import RunOption, only_run
+from cbminer.cli_run import RunOption, command_line, only_run
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["complete"]
@@ -51,7 +49,7 @@ def complete(
     )
     with monitor.step("completeness", None), output_folder(folder, overwrite=overwrite) as temporary:
         report = report_completeness(found)
-        write_completeness(temporary, report, run=provenance, command=shlex.join(["cbminer", *sys.argv[1:]]))
+        write_completeness(temporary, report, run=provenance, command=command_line())
     found.forget_chunks()
     for line in describe_completeness(report):
         typer.echo(line)

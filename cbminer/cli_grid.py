@@ -1,8 +1,6 @@
 """The command ``cbminer grid``: grids of binary-evolution models, taken in from MESA, made here, told of, planned."""
 
 import os
-import shlex
-import sys
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cbminer.cli_run import command_line
 from cbminer.errors import SettingsError
 from cbminer.terminal import TerminalMonitor
 
@@ -204,9 +203,7 @@ def plan(
     if dry_run:
         return
     with TerminalMonitor().step("writing folders", None):
-        write_plan(
-            table, out, mesa=mesa, slurm=slurm, templates=templates, command=shlex.join(["cbminer", *sys.argv[1:]])
-        )
+        write_plan(table, out, mesa=mesa, slurm=slurm, templates=templates, command=command_line())
     typer.echo(f"written to {out}")
     typer.echo(f"next, where MESA is: cd {out} && ./build.sh && sbatch run_array.sh")
     typer.echo(f"then: cbminer grid import {out / 'runs'} --out GRID")

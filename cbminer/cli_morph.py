@@ -1,7 +1,5 @@
 """The command ``cbminer morph``: the shape of one light curve."""
 
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
+from cbminer.cli_run import command_line
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["morph"]
@@ -79,7 +78,7 @@ def morph(
             )
             inspected = inspect_star(opened, target, period=period, settings=resolved)
     with output_folder(folder, overwrite=overwrite) as temporary:
-        write_inspection(temporary, inspected, settings=resolved, command=shlex.join(["cbminer", *sys.argv[1:]]))
+        write_inspection(temporary, inspected, settings=resolved, command=command_line())
     for line in describe_star(inspected):
         typer.echo(line)
     typer.echo(f"written to {folder}")

@@ -1,13 +1,12 @@
 """The command ``cbminer population``: what a grid of models says of the contact binaries of a Cloud."""
 
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cbminer.cli_run import command_line
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["population"]
@@ -54,7 +53,7 @@ def population(
             settings=resolved,
             grid_path=place,
             seed=drawn,
-            command=shlex.join(["cbminer", *sys.argv[1:]]),
+            command=command_line(),
         )
     for line in describe_population(report):
         typer.echo(line)

@@ -1,5 +1,7 @@
-"""The run that a command is about."""
+"""The run that a command is about, and the command itself."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +9,7 @@ import typer
 
 from cbminer.errors import SettingsError
 
-__all__ = ["RunOption", "only_run"]
+__all__ = ["RunOption", "command_line", "only_run"]
 
 RunOption = Annotated[Path | None, typer.Option("--run", help="Output folder of the run. Default: the only one here.")]
 
@@ -37,3 +39,16 @@ def only_run() -> Path:
     found = f"found {', '.join(str(run) for run in runs)}" if runs else "found none here"
     msg = f"name the output folder of a run with --run ({found})"
     raise SettingsError(msg)
+
+
+def command_line() -> str:
+    """Give the command as it was typed, for provenance.
+
+    Returns
+    -------
+    str
+        Quoted for a shell; addresses are without the names and passwords of users.
+    """
+    from cbminer.survey.download import without_password
+
+    return shlex.join(["cbminer", *(without_password(word) if "://" in word else word for word in sys.argv[1:])])

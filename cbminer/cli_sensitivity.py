@@ -1,13 +1,11 @@
 """The command ``cbminer sensitivity``: how much the sample of a run hangs on its limits and on errors."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cbminer.cli_run import RunOption, only_run
+from cbminer.cli_run import RunOption, command_line, only_run
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["sensitivity"]
@@ -41,7 +39,7 @@ def sensitivity(
     analysis = analyse_run(judged, settings=chosen, seed=drawn, monitor=TerminalMonitor())
     lines = list(sensitivity_lines(analysis))
     with output_folder(place, overwrite=overwrite) as temporary:
-        write_sensitivity(temporary, analysis, lines, command=shlex.join(["cbminer", *sys.argv[1:]]))
+        write_sensitivity(temporary, analysis, lines, command=command_line())
     for line in lines:
         typer.echo(line)
     typer.echo(f"written to {place}")

@@ -1,8 +1,6 @@
 """The command ``cbminer synth``: one light curve of a binary, or a labelled library of them."""
 
 import os
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cbminer.cli_cache import CacheOption, cache_folder
+from cbminer.cli_run import command_line
 from cbminer.errors import CbminerError, SettingsError
 from cbminer.terminal import TerminalMonitor
 
@@ -104,7 +103,7 @@ def curve(
     with output_folder(out, overwrite=overwrite) as folder:
         theirs = None if comparison is None else comparison.flux
         figure = curve_figure(made.table, "\n".join(lines[:2]), phoebe=theirs)
-        write_curve(folder, made, comparison, figure, command=shlex.join(["cbminer", *sys.argv[1:]]))
+        write_curve(folder, made, comparison, figure, command=command_line())
     for line in lines:
         typer.echo(line)
     typer.echo(f"written to {out}")

@@ -14,8 +14,10 @@ from conftest import ecl_line, ident_line
 from cbminer.catalogue.schema import conform
 from cbminer.catalogue.writers import CatalogueTitle, write_catalogue
 from cbminer.cli import main
+from cbminer.cli_run import command_line
 from cbminer.columns import values
 from cbminer.judged import read_judged
+from cbminer.report import products
 
 PRODUCTS = [f"{stem}.{suffix}" for stem in ("candidates", "judged") for suffix in ("ecsv", "fits", "vot", "mrt")]
 FORMATS = {"ecsv": "ascii.ecsv", "fits": "fits", "vot": "votable", "mrt": "ascii.mrt"}
@@ -137,6 +139,28 @@ def test_provenance_names_inputs_settings_and_relation(run):
     assert content["counts"]["LMC"]["stars"] == 150
     assert content["classifier"]["model"] == content["settings"]["classifier"]["model"] == "standard"
     assert len(content["classifier"]["sha256"]) == 64
+
+
+def test_a_page_that_cannot_be_written_takes_nothing_with_it(mock_archive, tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        msg = "no room for the page"
+        raise OSError(msg)
+
+    monkeypatch.setattr(products, "write_run_page", fail)
+    monkeypatch.setattr(products, "save_figure", lambda *_, **__: [])
+    monkeypatch.chdir(mock_archive.parent)
+    assert main(["select", "--galaxy", "SMC", "--archive", mock_archive.name, "--out", str(tmp_path / "run")]) == 0
+    told = capsys.readouterr().err
+    assert "report.html could not be written (no room for the page)" in told
+    assert f"cbminer report --run {tmp_path / 'run'}" in told
+    assert len(read_judged(tmp_path / "run"))
+    # It was given from where it lies, and is found from anywhere.
+    assert json.loads((tmp_path / "run" / "provenance.json").read_text())["archive"] == str(mock_archive.resolve())
+
+
+def test_the_command_is_kept_without_passwords(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["cbminer", "select", "--archive", "https://me:secret@ogle.example/a b/"])
+    assert command_line() == "cbminer select --archive 'https://ogle.example/a b/'"
 
 
 def test_number_of_jobs_does_not_change_a_byte(mock_archive, run, tmp_path):

@@ -35,18 +35,19 @@ from cbminer.report.ranking import compare_choices
 from cbminer.report.ranking_figure import ranking_figure
 from cbminer.report.shape_figure import phase_offset
 from cbminer.settings import settings_to_toml
+from cbminer.survey.archive import Archive, is_url
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
 from cbminer.theory.density import PopulationDensity
 
-__all__ = ["SET_ASIDE_FILE", "cutflow_of_run", "write_products"]
+__all__ = ["SET_ASIDE_FILE", "cutflow_of_run", "write_products", "write_run_page"]
 
 SET_ASIDE_FILE = "set_aside.ecsv"
 _MODEL_PHASE = np.linspace(-0.25, 1.25, 301)
 
 
-def write_products(folder: Path, selection: Selection, *, command: str) -> None:
-    """Write the catalogues, the tables, the figures and the provenance of a run.
+def write_products(folder: Path, selection: Selection, *, command: str, page: bool = True) -> None:
+    """Write the catalogues, the tables, the figures, the provenance and the page of a run.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ def write_products(folder: Path, selection: Selection, *, command: str) -> None:
         The run.
     command : str
         The command that made it.
+    page : bool, optional
+        Whether to write the page; else `write_run_page` may do it later.
     """
     _write_catalogues(folder, selection)
     cutflow_of_run(selection).write(folder / "cutflow.ecsv", format="ascii.ecsv")
@@ -66,10 +69,20 @@ def write_products(folder: Path, selection: Selection, *, command: str) -> None:
     (folder / "settings.toml").write_text(settings_to_toml(selection.settings), encoding="utf-8")
     _write_figures(folder / "figures", selection)
     write_provenance(folder, _provenance(selection, command))
-    _write_page(folder, selection)
+    if page:
+        write_run_page(folder, selection)
 
 
-def _write_page(folder: Path, selection: Selection) -> None:
+def write_run_page(folder: Path, selection: Selection) -> None:
+    """Write the page of a run whose other products are written.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        Folder of the products.
+    selection : Selection
+        The run.
+    """
     candidates = selection.candidates[: selection.settings.report.sheets_max]
     galaxies = label_column(candidates, "galaxy")
     stores: dict[str, LightCurveStore] = {}
@@ -143,7 +156,7 @@ def _provenance(selection: Selection, command: str) -> Provenance:
     return Provenance(
         command=command,
         survey=selection.survey,
-        archive=selection.archive.location,
+        archive=_place_of(selection.archive),
         galaxies=[cloud.galaxy for cloud in clouds],
         releases={cloud.galaxy: cloud.release for cloud in clouds},
         settings=selection.settings.model_dump(mode="json"),
@@ -155,6 +168,11 @@ def _provenance(selection: Selection, command: str) -> Provenance:
         c_calibration=None if selection.calibration is None else _calibration_record(selection.calibration),
         classifier=classifier_record(selection.settings.classifier),
     )
+
+
+def _place_of(archive: Archive) -> str:
+    """Say where an archive is, so that it is found from any folder."""
+    return archive.location if is_url(archive.location) else str(Path(archive.location).resolve())
 
 
 def _calibration_record(calibration: CCalibration) -> dict[str, Any]:
