@@ -161,6 +161,7 @@ def select(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier run.")] = False,
 ) -> None:
     """Select candidate massive contact binaries and write them with figures and provenance."""
+    from cbminer.kept_measurements import KeptMeasurements
     from cbminer.output import check_output_folder, output_folder
     from cbminer.pipeline import open_survey, open_vizier, run_selection
     from cbminer.report.products import write_products
@@ -179,6 +180,7 @@ def select(
     monitor = TerminalMonitor()
     opened = open_survey(survey.value, galaxies, settings=resolved, cache=cache_folder(cache), monitor=monitor)
     vizier = open_vizier(resolved, cache=cache_folder(cache), monitor=monitor)
+    kept = KeptMeasurements(cache_folder(cache) / "unfinished")
     with output_folder(folder, overwrite=overwrite) as temporary, closing(vizier):
         selection = run_selection(
             opened,
@@ -186,11 +188,13 @@ def select(
             settings=resolved,
             survey=survey.value,
             vizier=vizier,
+            kept=kept,
             jobs=jobs or os.cpu_count() or 1,
             monitor=monitor,
         )
         with monitor.step("writing catalogues and figures", None):
             write_products(temporary, selection, command=command_line(), page=False)
+    kept.clear()
     # The run is in its place by now: a page that cannot be made takes nothing with it.
     with monitor.step("writing the page", None):
         problem = _write_page(folder, selection)

@@ -47,6 +47,8 @@ __all__ = [
 ]
 
 Advance = Callable[[int], None]
+# Stands around the measurement of a chunk, and may know its result already.
+Keep = Callable[["Sequence[StarTask]", Callable[[], "MeasuredStars"]], "MeasuredStars"]
 
 
 # Epoch of phase 0 of stars without their own: any will do, the fit finds the minimum.
@@ -133,6 +135,7 @@ def measure_stars(
     chunk: int,
     jobs: int = 1,
     strict: bool = False,
+    keep: Keep | None = None,
     advance: Advance | None = None,
 ) -> MeasuredStars:
     """Read, clean, fold, fit and classify the light curves of stars.
@@ -151,6 +154,8 @@ def measure_stars(
         Threads.
     strict : bool, optional
         Whether a malformed line or an unreadable file is an error.
+    keep : callable, optional
+        Asked for every chunk: takes its stars and what measures them, and returns what was measured now or before.
     advance : callable, optional
         Called with the number of stars done since the last call.
 
@@ -166,9 +171,12 @@ def measure_stars(
     """
     chunks = [tasks[first : first + chunk] for first in range(0, len(tasks), chunk)]
 
-    def work(part: Sequence[StarTask]) -> MeasuredStars:
+    def measure(part: Sequence[StarTask]) -> MeasuredStars:
         fitted = read_and_fit(store, part, settings=settings, strict=strict)
-        measured = summarise(fitted, part, classifier=settings.classifier)
+        return summarise(fitted, part, classifier=settings.classifier)
+
+    def work(part: Sequence[StarTask]) -> MeasuredStars:
+        measured = measure(part) if keep is None else keep(part, lambda: measure(part))
         if advance is not None:
             advance(len(part))
         return measured

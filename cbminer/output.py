@@ -1,10 +1,14 @@
 """The output folder of a run: written beside its place, moved there when it is complete."""
 
+import glob
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from cbminer.errors import OutputError
 from cbminer.provenance import PROVENANCE_FILE
@@ -64,12 +68,16 @@ def output_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
         If the folder cannot be made or may not be replaced.
     """
     check_output_folder(path, overwrite=overwrite)
+    _remove_abandoned(path)
+    temporary = path.parent / f".{path.name}.{secrets.token_hex(4)}.partial"
+    # Held for as long as the process lives: what a free lock stands for was left by one that was killed.
+    lock = FileLock(_lock_of(temporary))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-        # mkdtemp keeps others out; a product is for its readers.
-        temporary.chmod(0o755)
+        lock.acquire()
+        temporary.mkdir()
     except OSError as error:
+        lock.release()
         msg = f"{path} cannot be written ({error.strerror}): choose another folder with --out"
         raise OutputError(msg) from error
     try:
@@ -78,6 +86,21 @@ def output_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        lock.release()
+        _lock_of(temporary).unlink(missing_ok=True)
+
+
+def _lock_of(temporary: Path) -> Path:
+    return temporary.with_name(f"{temporary.name}.lock")
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed had written towards the same output folder."""
+    for held in path.parent.glob(f".{glob.escape(path.name)}.*.partial.lock"):
+        with suppress(OSError, Timeout), FileLock(held, blocking=False):
+            shutil.rmtree(held.with_suffix(""), ignore_errors=True)
+            held.unlink(missing_ok=True)
 
 
 def _move_into_place(temporary: Path, path: Path) -> None:

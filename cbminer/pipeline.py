@@ -14,6 +14,7 @@ from cbminer.catalogue.schema import conform
 from cbminer.classifier.prediction import classifier_model
 from cbminer.columns import label_column, values
 from cbminer.errors import InputFormatError
+from cbminer.kept_measurements import KeptMeasurements
 from cbminer.measurement import (
     FittedChunk,
     MeasuredStars,
@@ -241,6 +242,7 @@ def run_selection(
     settings: Settings,
     survey: str = "ogle",
     vizier: Vizier | None = None,
+    kept: KeptMeasurements | None = None,
     jobs: int = 1,
     monitor: Monitor | None = None,
 ) -> Selection:
@@ -258,6 +260,8 @@ def run_selection(
         Name of the survey; an archive that is marked as simulated overrides it.
     vizier : Vizier, optional
         Where the tables of VizieR come from, if the settings ask for any.
+    kept : KeptMeasurements, optional
+        Where measured light curves are kept until the run is complete, and those of an earlier call are found.
     jobs : int, optional
         Threads that measure light curves. The result does not depend on it.
     monitor : Monitor, optional
@@ -286,7 +290,7 @@ def run_selection(
     # For the same reason the models behind the odds are read first.
     with monitor.step("population of contact binaries", None):
         populations = {galaxy: cloud_population(galaxy, settings) for galaxy in galaxies}
-    measured = [_measure_cloud(archive, galaxy, survey, settings, tables, jobs, monitor) for galaxy in galaxies]
+    measured = [_measure_cloud(archive, galaxy, survey, settings, tables, kept, jobs, monitor) for galaxy in galaxies]
     # One scale of c for all Clouds.
     calibration, notes = _calibration(measured, settings.shape)
     clouds = [_judge_cloud(cloud, archive, settings, calibration, populations[cloud.galaxy]) for cloud in measured]
@@ -350,6 +354,7 @@ def _measure_cloud(
     survey: str,
     settings: Settings,
     tables: _Tables,
+    kept: KeptMeasurements | None,
     jobs: int,
     monitor: Monitor,
 ) -> _MeasuredCloud:
@@ -359,7 +364,7 @@ def _measure_cloud(
     stars = add_relation(stars, resolve_relation(stars, settings.selection))
     wanted = _wanted(archive, stars, settings)
     store = archive.light_curves(galaxy, label_column(stars, "id")[wanted].tolist(), monitor=monitor)
-    measured = _measure(store, galaxy, stars[wanted], settings, jobs, monitor)
+    measured = _measure(store, galaxy, stars[wanted], settings, kept, jobs, monitor)
     stars = add_published_c(add_shapes(stars, wanted, measured), tables.morphology)
     return _MeasuredCloud(galaxy, survey, stars, reading, files, store, measured, wanted)
 
@@ -402,9 +407,16 @@ def _wanted(archive: Archive, stars: QTable, settings: Settings) -> npt.NDArray[
 
 
 def _measure(
-    store: LightCurveStore, galaxy: str, stars: QTable, settings: Settings, jobs: int, monitor: Monitor
+    store: LightCurveStore,
+    galaxy: str,
+    stars: QTable,
+    settings: Settings,
+    kept: KeptMeasurements | None,
+    jobs: int,
+    monitor: Monitor,
 ) -> MeasuredStars:
-    tasks = star_tasks(stars)
+    tasks, strict = star_tasks(stars), settings.survey.strict
+    keep = None if kept is None else kept.keeper(store, settings=settings.measurement, strict=strict)
     with monitor.step(f"measuring {galaxy} light curves", len(tasks)) as advance:
         return measure_stars(
             store,
@@ -412,7 +424,8 @@ def _measure(
             settings=settings.measurement,
             chunk=settings.lightcurves.chunk,
             jobs=jobs,
-            strict=settings.survey.strict,
+            strict=strict,
+            keep=keep,
             advance=advance,
         )
 

@@ -1,0 +1,135 @@
+"""Measured light curves of runs that did not end: kept chunk by chunk, so that the same run goes on where it was ended.
+
+A chunk is known by all that decides what comes out of it: the code, the settings, the stars with their periods, and
+the hashes of their light curves. What is not the same is not taken.
+"""
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from cbminer.classifier.prediction import classifier_model
+from cbminer.measurement import MeasuredStars, MeasurementSettings, StarTask
+from cbminer.survey.store import LightCurveStore
+from cbminer.survey.textfile import SetAside
+from cbminer.whole_file import written_whole
+
+__all__ = ["KeptMeasurements"]
+
+# Chunks of runs that nobody went on with.
+_FORGOTTEN_AFTER = 14 * 86400.0
+_SETTINGS = TypeAdapter(MeasurementSettings)
+
+
+class KeptMeasurements:
+    """Chunks of measured stars in a folder.
+
+    Parameters
+    ----------
+    folder : `~pathlib.Path`
+        The folder; made when the first chunk is kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reused = 0
+        self._used: set[Path] = set()
+
+    def keeper(
+        self, store: LightCurveStore, *, settings: MeasurementSettings, strict: bool
+    ) -> Callable[[Sequence[StarTask], Callable[[], MeasuredStars]], MeasuredStars]:
+        """Make what stands around the measurement of a chunk.
+
+        Parameters
+        ----------
+        store : LightCurveStore
+            Where the light curves are.
+        settings : MeasurementSettings
+            How they are measured.
+        strict : bool
+            Whether malformed lines are errors.
+
+        Returns
+        -------
+        callable
+            Takes the stars of a chunk and what measures them, which is called only if the chunk is not kept.
+        """
+        common: list[object] = [version("cbminer"), _newest_source(), _SETTINGS.dump_json(settings).decode(), strict]
+        # A network may be a file of the user's that has changed.
+        common.append(classifier_model(settings.classifier.model).digest())
+
+        def keep(tasks: Sequence[StarTask], measure: Callable[[], MeasuredStars]) -> MeasuredStars:
+            path = self.folder / f"{_digest([common, [_describe(task, store) for task in tasks]])}.npz"
+            self._used.add(path)
+            kept = _read(path)
+            if kept is not None:
+                self.reused += 1
+                return kept
+            measured = measure()
+            _write(path, measured)
+            return measured
+
+        return keep
+
+    def clear(self) -> None:
+        """Remove the chunks of this run, which is complete, and those that nobody asked for in two weeks."""
+        oldest = time.time() - _FORGOTTEN_AFTER
+        for path in list(self.folder.glob("*.npz")):
+            with suppress(OSError):
+                if path in self._used or path.stat().st_mtime < oldest:
+                    path.unlink()
+        # What a killed process was writing.
+        for path in [part for used in self._used for part in self.folder.glob(f".{used.name}.*.partial")]:
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
+
+
+def _newest_source() -> int:
+    """Time of the last change of the package, so that a checkout does not take what its code of yesterday measured."""
+    return max(path.stat().st_mtime_ns for path in Path(__file__).parent.rglob("*.py"))
+
+
+def _describe(task: StarTask, store: LightCurveStore) -> list[str]:
+    source = store.source(task.star)
+    numbers = (float(number).hex() for number in (task.period, task.epoch, task.VI0))
+    return [task.star, *numbers, "" if source is None else source.sha256]
+
+
+def _digest(content: Iterable[object]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
+
+
+def _write(path: Path, measured: MeasuredStars) -> None:
+    about = {"set_aside": [asdict(item) for item in measured.set_aside], "counts": measured.counts}
+    arrays: dict[str, Any] = {f"shape {name}": data for name, data in measured.shapes.items()}
+    arrays |= {f"label {name}": data for name, data in measured.labels.items()}
+    with written_whole(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, flags=measured.flags, about=np.array(json.dumps(about)), **arrays)
+
+
+def _read(path: Path) -> MeasuredStars | None:
+    """Read a chunk; None if it is not there, or not whole."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = dict(content)
+        about = json.loads(str(arrays.pop("about")))
+        flags = arrays.pop("flags")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    shapes, labels = (
+        {name.partition(" ")[2]: data for name, data in arrays.items() if name.startswith(kind)}
+        for kind in ("shape ", "label ")
+    )
+    set_aside = [SetAside(**item) for item in about["set_aside"]]
+    return MeasuredStars(shapes, labels, flags, set_aside, about["counts"])
