@@ -2,7 +2,6 @@
 
 import shlex
 import sys
-from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -42,12 +41,18 @@ def follow_up(
 ) -> None:
     """Plan spectra of the best stars of a run: ephemerides, velocities, windows at quadrature, target lists."""
     from cbminer.followup.planning import follow_up_settings, plan_run, refuse_simulated
+    from cbminer.followup.request import check_place, first_evening, format_names
     from cbminer.followup.sites import find_site
-    from cbminer.output import check_output_folder, output_folder
+    from cbminer.followup.targets import require_formats
+    from cbminer.output import output_folder
     from cbminer.report.followup_products import describe_plan, write_follow_up
 
-    run, where, evening = run or only_run(), find_site(site), _date(first)
-    resolved, wanted = follow_up_settings(run, given=settings), _formats(formats)
+    if star and stars is not None:
+        msg = "--stars counts the best, and --star names others: give one of the two"
+        raise SettingsError(msg)
+    run, where, evening = run or only_run(), find_site(site), first_evening(first)
+    resolved, wanted = follow_up_settings(run, given=settings), format_names(formats)
+    require_formats(wanted, settings=resolved.targets, sites=[where.name])
     if wanted and not even_simulated:
         refuse_simulated(run)
     if stars is not None:
@@ -55,7 +60,7 @@ def follow_up(
     if seed is not None:
         resolved = resolved.model_copy(update={"seed": seed})
     folder = out or run / f"follow-up-{where.name}-{evening.isoformat()}"
-    check_output_folder(folder, overwrite=overwrite)
+    check_place(folder, overwrite=overwrite)
     monitor = TerminalMonitor()
     plan = plan_run(run, where, evening, nights, settings=resolved, stars=star or (), monitor=monitor)
     with monitor.step("writing tables and figures", None), output_folder(folder, overwrite=overwrite) as temporary:
@@ -69,15 +74,3 @@ def follow_up(
     for line in describe_plan(plan):
         typer.echo(line)
     typer.echo(f"written to {folder}")
-
-
-def _formats(text: str | None) -> list[str]:
-    return [] if text is None else [name.strip().lower() for name in text.split(",") if name.strip()]
-
-
-def _date(text: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").date()  # noqa: DTZ007 - a civil date has no time zone
-    except ValueError as error:
-        msg = f"--from {text!r} is not a date: write it as 2027-01-31"
-        raise SettingsError(msg) from error

@@ -175,3 +175,40 @@ def test_a_missing_epoch_or_error_is_replaced_and_told():
     nothing = ephemeris(T0_fit=np.nan, e_T0_fit=np.nan, T0=np.nan)
     assert not nothing.known[0]
     assert not nothing.e_T0_assumed[0]
+
+
+def test_a_change_of_the_period_adds_what_a_quadratic_ephemeris_is_off():
+    rate = 2e-6 / 365.25
+    settings = EphemerisSettings(error_factor=1.0, assumed_relative_period_change=2e-6)
+    one = ephemeris(settings, e_T0_fit=3e-3, e_period=1e-12)
+    # Minima one after another, each period longer by that rate times the time since the epoch.
+    time, n = 0.0, 8000
+    for _ in range(n):
+        time += 0.75 * (1.0 + rate * time)
+    off = time - 0.75 * n
+    assert off > 0.01
+    assert one.error(one.T0_BJD + 0.75 * n)[0] == pytest.approx(np.hypot(3e-3, off), rel=1e-3)
+    assert ephemeris(e_T0_fit=3e-3, e_period=1e-12).error(one.T0_BJD + 0.75 * n)[0] == pytest.approx(3e-3)
+
+
+def test_ephemerides_of_some_stars_are_theirs():
+    numbers = np.arange(4.0)
+    several = Ephemerides(
+        id=np.array(list("abcd")),
+        directions=Directions(RA, DEC),
+        T0_HJD=2455500.0 + numbers,
+        e_T0=1e-3 * (1.0 + numbers),
+        T0_BJD=2455500.0 + numbers,
+        period=1.0 + 0.1 * numbers,
+        e_period=1e-6 * (1.0 + numbers),
+        fitted=numbers > 1,
+        e_T0_assumed=numbers > 2,
+        e_period_assumed=numbers < 1,
+        relative_period_change=1e-9,
+    )
+    some, at = several[[2, 0, 2]], 2461000.0
+    for name in ("phase", "phase_error"):
+        assert list(getattr(some, name)(at)) == list(getattr(several, name)(at)[[2, 0, 2]])
+    assert list(some.id) == ["c", "a", "c"]
+    assert list(some.fitted) == [True, False, True]
+    assert (some.directions.vectors == several.directions.vectors[[2, 0, 2]]).all()

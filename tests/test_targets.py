@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from judged_runs import table_of
 
-from cbminer.columns import float_column, label_column, values
+from cbminer.columns import float_column, label_column, text_column, values
 from cbminer.errors import CbminerError, InputFormatError, SettingsError
 from cbminer.followup.target_formats.eso import read_eso_windows
 from cbminer.followup.target_formats.fourmost import write_fourmost
@@ -24,7 +24,14 @@ from cbminer.followup.target_formats.schema import load_schema
 from cbminer.followup.target_formats.sexagesimal import dec_degrees, dec_text, ra_degrees, ra_text
 from cbminer.followup.target_formats.stars import target_stars
 from cbminer.followup.target_settings import EsoSettings, FourmostSettings, TargetSettings
-from cbminer.followup.targets import FORMATS, LEFT_OUT_FILE, check_target_list, read_target_list, write_target_lists
+from cbminer.followup.targets import (
+    FORMATS,
+    LEFT_OUT_FILE,
+    check_target_list,
+    read_target_list,
+    require_formats,
+    write_target_lists,
+)
 from cbminer.pipeline import open_survey, run_selection
 from cbminer.settings import load_settings, settings_to_toml
 
@@ -112,6 +119,8 @@ def test_declination_goes_through_text(degrees, decimals, separator):
 
 @given(ra=st.floats(0, 359.999), dec=st.floats(-89.99, 89.99))
 def test_sexagesimal_is_read_by_astropy_as_by_us(ra, dec):
+    # Astropy writes a minus before a zero that has one.
+    dec += 0.0
     text = f"{ra_text(ra, decimals=4)} {dec_text(dec, decimals=3)}"
     theirs = SkyCoord(text, unit=(u.hourangle, u.deg))
     ours = SkyCoord(ra_degrees(text.split(maxsplit=1)[0]), dec_degrees(text.split()[1]), unit="deg")
@@ -311,19 +320,78 @@ def test_starts_leave_room_for_the_exposure(tmp_path):
         (star, "paranal", "2027-01-04T01:00:00", "2027-01-04T02:00:00"),
         (star, "paranal", "2027-01-04T01:30:00", "2027-01-04T03:00:00"),
     )
-    paths = write(tmp_path, targets_of(2), "eso", windows=windows)
+    # Of windows of several sites those count that the settings name.
+    paranal = SETTINGS.model_copy(update={"eso": EsoSettings(site="paranal")})
+    paths = write(tmp_path, targets_of(2), "eso", windows=windows, settings=paranal)
     times = read_eso_windows(paths[0])
     assert [tuple(row) for row in times] == [
         (star, "2027-01-01T01:03", "2027-01-01T02:20"),
         (star, "2027-01-04T01:00", "2027-01-04T02:50"),
     ]
     found = read_target_list(paths[0], "eso")
-    assert found["n_windows"].tolist() == [2, 0]
+    # Without a time constraint p2 would run the block at any phase.
+    assert list(found["id"]) == [star]
+    assert found["n_windows"].tolist() == [2]
     assert "room for an exposure of 600 s" in found["note"][0]
-    assert "no window of paranal was found" in found["note"][1]
     left = QTable.read(paths[1], format="ascii.ecsv")
-    assert [tuple(row) for row in left] == [(star, "eso", "the window from 2027-01-02T03:00 is too short for 600 s")]
-    assert other not in list(times["id"])
+    assert [tuple(row) for row in left] == [
+        (star, "eso", "the window from 2027-01-02T03:00 is too short for 600 s"),
+        (other, "eso", "it has no window in these nights"),
+    ]
+
+
+def test_windows_of_any_one_site_become_time_constraints(tmp_path):
+    names = [f"OGLE-LMC-ECL-0000{i}" for i in range(1, 5)]
+    targets = targets_of(4)
+    targets["no_windows"] = text_column(["", "", "ephemeris lost, no windows: error of the phase 0.2", ""])
+    windows = windows_of(
+        (names[0], "salt", "2027-01-01T01:00:00", "2027-01-01T02:00:00"),
+        (names[1], "salt", "2027-01-01T01:00:00", "2027-01-01T01:09:00"),
+        (names[1], "salt", "2027-01-02T01:00:00", "2027-01-02T01:09:30"),
+    )
+    paths = write(tmp_path, targets, "eso", windows=windows)
+    assert [tuple(row) for row in read_eso_windows(paths[0])] == [(names[0], "2027-01-01T01:00", "2027-01-01T01:50")]
+    assert list(read_target_list(paths[0], "eso")["id"]) == names[:1]
+    left = QTable.read(paths[1], format="ascii.ecsv")
+    assert list(left["id"]) == names[1:]
+    assert left["reason"][0] == "none of its 2 windows is long enough for 600 s, or for a minute"
+    assert left["reason"][1] == "ephemeris lost, no windows: error of the phase 0.2"
+    assert left["reason"][2] == "it has no window in these nights"
+
+
+def test_without_a_window_no_block_is_left(tmp_path):
+    windows = windows_of(("x", "paranal", "2027-01-01T01:00:00", "2027-01-01T02:00:00"))[:0]
+    paths = write(tmp_path, targets_of(2), "eso", windows=windows)
+    assert len(read_target_list(paths[0], "eso")) == 0
+    assert len(QTable.read(paths[1], format="ascii.ecsv")) == 2
+
+
+@pytest.mark.parametrize("formats", [("eso",), ("salt", "eso")])
+def test_windows_of_another_site_are_refused(tmp_path, formats):
+    window = ("OGLE-LMC-ECL-00001", "salt", "2027-01-01T01:00:00", "2027-01-01T02:00:00")
+    paranal = SETTINGS.model_copy(update={"eso": EsoSettings(site="Paranal")})
+    with pytest.raises(SettingsError, match=r"targets\.eso\.site is 'Paranal', and the windows are of salt"):
+        write(tmp_path, targets_of(1), *formats, windows=windows_of(window), settings=paranal)
+    with pytest.raises(SettingsError, match=r"targets\.eso\.site"):
+        require_formats(formats, settings=paranal, sites=["salt"])
+    require_formats(formats, settings=paranal, sites=["paranal"])
+    both = windows_of(window, (window[0], "paranal", *window[2:]))
+    with pytest.raises(SettingsError, match=r"several sites \(paranal, salt\): set targets\.eso\.site"):
+        write(tmp_path, targets_of(1), *formats, windows=both)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_formats_need_is_asked_for_without_a_star():
+    with pytest.raises(SettingsError, match="there is no format 'fax'"):
+        require_formats(["eso", "fax"], settings=SETTINGS)
+    with pytest.raises(SettingsError, match=r"targets\.fourmost"):
+        require_formats(["4most"], settings=TargetSettings())
+
+
+def test_lists_are_read_by_the_name_of_the_file(tmp_path):
+    (path,) = write(tmp_path, targets_of(2), "salt")
+    check_target_list(str(path), "salt")
+    assert list(read_target_list(str(path), "salt")["id"]) == ["OGLE-LMC-ECL-00001", "OGLE-LMC-ECL-00002"]
 
 
 def test_whole_windows_where_the_exposure_is_unknown(tmp_path):
@@ -376,6 +444,9 @@ def test_simulated_stars_are_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
     (path,) = write(tmp_path, targets, "eso", allow_simulated=True)
     assert json.loads(path.read_text())["simulated"] is True
+    targets["V_mag"] = float_column([15.0, 15.0, np.nan], "mag")
+    left = write(tmp_path, targets, "4most", allow_simulated=True)[1]
+    assert QTable.read(left, format="ascii.ecsv").meta["warning"] == "SIMULATED stars, not observations"
 
 
 def test_4most_asks_for_what_only_the_programme_knows(tmp_path):
@@ -597,8 +668,14 @@ def test_broken_regions(tmp_path, old, new, message):
 )
 def test_broken_blocks(tmp_path, keys, value, message):
     star = "OGLE-LMC-ECL-00002"
-    windows = windows_of(*((star, "paranal", f"2027-01-0{d}T01:00", f"2027-01-0{d}T03:00") for d in (1, 2)))
-    (path,) = write(tmp_path, targets_of(2), "eso", windows=windows)
+    names = ("OGLE-LMC-ECL-00001", star, star)
+    windows = windows_of(
+        *(
+            (name, "paranal", f"2027-01-0{d}T01:00", f"2027-01-0{d}T03:00")
+            for name, d in zip(names, (1, 1, 2), strict=True)
+        )
+    )
+    path = write(tmp_path, targets_of(2), "eso", windows=windows)[0]
     content = json.loads(path.read_text())
     inner = content
     for key in keys[:-1]:

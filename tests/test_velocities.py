@@ -7,7 +7,7 @@ from astropy import units as u
 from scipy.integrate import solve_ivp
 
 from cbminer.columns import label_column, values
-from cbminer.followup.curves import largest_difference, velocity_curves
+from cbminer.followup.curves import StarCurves, largest_difference, velocity_curves
 from cbminer.followup.draws import StarPlace, _depth_at, model_pool
 from cbminer.followup.proximity import light_weighted_velocities
 from cbminer.followup.settings import VelocitySettings
@@ -159,8 +159,8 @@ def test_the_same_seed_gives_the_same_draws(pools):
     assert (first["contact"].K != other["contact"].K).any()
 
 
-def fit_of(hypothesis, samples):
-    unused = {"e_ln_Z": 0.1, "chi2": 1.0, "dof": 1, "bic": 1.0, "swapped": 0.5, "best_swapped": False}
+def fit_of(hypothesis, samples, swapped=0.5):
+    unused = {"e_ln_Z": 0.1, "chi2": 1.0, "dof": 1, "bic": 1.0, "swapped": swapped, "best_swapped": False}
     return HypothesisFit(
         hypothesis.name,
         samples,
@@ -277,3 +277,52 @@ def test_point_masses_differ_most_at_quadrature_and_curves_where_it_is_said(pool
     weighted = np.abs(curves["contact"].weighted - curves["near_contact"].weighted)[:, place].max()
     assert difference.velocity == pytest.approx(weighted)
     assert largest_difference({"contact": curves["contact"]}) is None
+
+
+def expected_by_fits(pools, contact, near):
+    """What is expected with fits that put the less massive star behind with these probabilities."""
+    ones = np.ones(50)
+    fits = [
+        fit_of(CONTACT, np.column_stack([0.6 * ones, 75.0 * ones, 0.3 * ones, ones, 0 * ones, ones]), contact),
+        fit_of(
+            NEAR_CONTACT,
+            np.column_stack([0.6 * ones, 75.0 * ones, 0.95 * ones, 0.95 * ones, 0.8 * ones, 0 * ones, ones]),
+            near,
+        ),
+    ]
+    star = StarFit("a star", None, 25000.0, *fits, 1.0)
+    return expect_velocities(PLACE, pools, seed=np.random.SeedSequence(7), settings=VelocitySettings(), fit=star)
+
+
+def test_curves_are_turned_where_the_fit_puts_the_less_massive_star_behind(pools):
+    found = expected_by_fits(pools, 0.9, 0.2)
+    assert (found["contact"].p_less_massive_behind, found["near_contact"].p_less_massive_behind) == (0.9, 0.2)
+    straight = velocity_curves(expected_by_fits(pools, 0.1, 0.2), period=1.0)
+    curves = velocity_curves(found, period=1.0)
+    assert curves["contact"].turned
+    assert not curves["near_contact"].turned
+    # After phase 0 the star that was behind approaches: the less massive one where the fit says so.
+    quarter = len(curves["contact"].phase) // 2
+    assert curves["contact"].point[1, quarter] < 0 < curves["contact"].point[0, quarter]
+    assert curves["near_contact"].point[0, quarter] < 0 < curves["near_contact"].point[1, quarter]
+    # Turned by half an orbit: the velocity at a phase is that of the phase half an orbit later, minus that of its mirror.
+    assert curves["contact"].weighted == pytest.approx(-straight["contact"].weighted[:, ::-1])
+    assert curves["contact"].light == pytest.approx(straight["contact"].light[:, ::-1])
+    # What differs between configurations is sought with the same star behind.
+    assert largest_difference(curves).velocity == pytest.approx(largest_difference(straight).velocity)
+    assert largest_difference(curves).phase == pytest.approx(0.5 - largest_difference(straight).phase)
+
+
+def test_turned_curves_are_those_of_half_an_orbit_later(pools):
+    phases = np.linspace(0.0, 0.5, 11)
+    systems = BinarySystems.contact([0.6], [75.0], fillout_factor=0.3, teff_1=25000.0, teff_2=22000.0)
+    now, later = (light_weighted_velocities(systems, phases + turn) for turn in (0.0, 0.5))
+    turned = StarCurves(phases, now.point[0], now.weighted[0], now.light[0]).turn()
+    assert turned.point == pytest.approx(later.point[0], abs=1e-12)
+    # Patches of the surface lie symmetrically about the orbit's plane and the axis, up to rounding.
+    assert turned.weighted == pytest.approx(later.weighted[0], abs=2e-3)
+
+
+def test_without_a_fit_the_more_massive_star_is_behind(pools):
+    found = expect_velocities(PLACE, pools, seed=SEED, settings=VelocitySettings())
+    assert all(np.isnan(found[name].p_less_massive_behind) and not found[name].turned for name in CONFIGURATIONS)

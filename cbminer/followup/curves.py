@@ -28,18 +28,28 @@ class StarCurves:
     Attributes
     ----------
     phase : `~numpy.ndarray`
-        Phases from 0 to a half, the more massive star behind at 0; shape (k,).
+        Phases from 0, the deeper minimum, to a half; shape (k,).
     point, weighted : `~numpy.ndarray`
         Velocities of the more and the less massive star about their barycentre in km/s, positive away from the
         observer: of point masses, and weighted by light in V; shape (2, k).
     light : `~numpy.ndarray`
         Light of each star over the most that it shows, shape (2, k).
+    turned : bool
+        Whether the less massive star is behind at phase 0; else the more massive one is.
     """
 
     phase: FloatArray
     point: FloatArray
     weighted: FloatArray
     light: FloatArray
+    turned: bool = False
+
+    def turn(self) -> "StarCurves":
+        """Give the curves of the same binary with the other star behind at phase 0."""
+        # Half an orbit later: the curves are odd about phase 0 and a half, and the light is even.
+        return StarCurves(
+            self.phase, -self.point[:, ::-1], -self.weighted[:, ::-1], self.light[:, ::-1], not self.turned
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ def velocity_curves(velocities: StarVelocities, *, period: float) -> dict[Config
     Returns
     -------
     dict of {"contact", "near_contact"} to StarCurves
-        Curves of the same configurations.
+        Curves of the same configurations; the star behind at phase 0 is the one that a fit says, else the more massive.
     """
     found: dict[Configuration, StarCurves] = {}
     for configuration in CONFIGURATIONS:
@@ -80,7 +90,8 @@ def velocity_curves(velocities: StarVelocities, *, period: float) -> dict[Config
         draws = velocities[configuration].draws
         unit = float(np.median(relative_velocity(draws.total_mass, period)))
         curves = light_weighted_velocities(_median_system(draws, configuration), _PHASES)
-        found[configuration] = StarCurves(_PHASES, unit * curves.point[0], unit * curves.weighted[0], curves.light[0])
+        one = StarCurves(_PHASES, unit * curves.point[0], unit * curves.weighted[0], curves.light[0])
+        found[configuration] = one.turn() if velocities[configuration].turned else one
     return found
 
 
@@ -96,10 +107,13 @@ def largest_difference(curves: Mapping[Configuration, StarCurves]) -> Difference
     -------
     Difference or None
         None unless there are both. Phases at which less than 0.3 of the light of a star is seen do not count for it.
+        Curves near contact are turned so that the same star is behind at phase 0 as in contact.
     """
     if len(curves) < len(CONFIGURATIONS):
         return None
     first, second = curves["contact"], curves["near_contact"]
+    if second.turned != first.turned:
+        second = second.turn()
     seen = np.minimum(first.light, second.light) >= _LEAST_LIGHT
     of_either = np.where(seen, np.abs(first.weighted - second.weighted), 0.0).max(axis=0)
     place = int(of_either.argmax())

@@ -1,6 +1,7 @@
 """Ephemerides of stars: phases and times of minimum for any time, with errors that grow from the epoch on."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ from cbminer.followup.clock import Directions, bjd_of_hjd
 from cbminer.followup.settings import EphemerisSettings
 
 __all__ = ["Ephemerides", "ephemerides_of"]
+
+_DAYS_A_YEAR = 365.25
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class Ephemerides:
         Whether the epoch was fitted to the light curve; else it is the catalogue's.
     e_T0_assumed, e_period_assumed : `~numpy.ndarray`
         Whether an error is assumed.
+    relative_period_change : float
+        Change of the period over the period, per day, that may go unnoticed.
 
     Notes
     -----
@@ -50,9 +55,26 @@ class Ephemerides:
     fitted: npt.NDArray[np.bool_]
     e_T0_assumed: npt.NDArray[np.bool_]
     e_period_assumed: npt.NDArray[np.bool_]
+    relative_period_change: float = 0.0
 
     def __len__(self) -> int:
         return len(self.id)
+
+    def __getitem__(self, chosen: Any) -> "Ephemerides":
+        """Ephemerides of some stars, by their places; a star may be named more than once."""
+        return Ephemerides(
+            id=self.id[chosen],
+            directions=self.directions[chosen],
+            T0_HJD=self.T0_HJD[chosen],
+            e_T0=self.e_T0[chosen],
+            T0_BJD=self.T0_BJD[chosen],
+            period=self.period[chosen],
+            e_period=self.e_period[chosen],
+            fitted=self.fitted[chosen],
+            e_T0_assumed=self.e_T0_assumed[chosen],
+            e_period_assumed=self.e_period_assumed[chosen],
+            relative_period_change=self.relative_period_change,
+        )
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -121,9 +143,13 @@ class Ephemerides:
         Returns
         -------
         `~numpy.ndarray`
-            Days: the root of e_T0^2 + (E e_period)^2, E cycles from the epoch.
+            Days: the root of e_T0^2 + (E e_period)^2 + (r t^2 / 2)^2, E cycles and t days from the epoch, with the
+            relative change r of the period.
         """
-        return np.asarray(np.hypot(self.e_T0, self.cycles(bjd) * self.e_period))
+        cycles = self.cycles(bjd)
+        # The period grows by r P t in a time t: minima come later by the integral of that over the cycles.
+        bent = 0.5 * self.relative_period_change * (cycles * self.period) ** 2
+        return np.asarray(np.sqrt(self.e_T0**2 + (cycles * self.e_period) ** 2 + bent**2))
 
     def phase_error(self, bjd: npt.ArrayLike) -> FloatArray:
         """Give the standard errors of phases.
@@ -177,4 +203,5 @@ def ephemerides_of(stars: QTable, *, settings: EphemerisSettings) -> Ephemerides
         fitted=fitted,
         e_T0_assumed=no_e_epoch,
         e_period_assumed=no_e_period,
+        relative_period_change=settings.assumed_relative_period_change / _DAYS_A_YEAR,
     )

@@ -11,9 +11,9 @@ from cbminer.followup.sites import Site
 
 __all__ = ["Exposures", "least_exposures", "photon_rate"]
 
-# Flux of V = 0 at 5556 Angstrom, 3.44e-9 erg / (s cm2 A) (Hayes 1985, IAU Symp. 111, 225; not checked at the source),
-# over the energy of a photon there, 3.575e-12 erg: photons / (s cm2 A).
-_FLUX_V0 = 3.44e-9 / 3.575e-12
+# Flux of Vega, of V = 0.03, at 5556 Angstrom: 3.44e-9 erg / (s cm2 A) (Hayes 1985, IAU Symp. 111, 225; not checked at
+# the source), over the energy of a photon there, 3.575e-12 erg. Of V = 0, in photons / (s cm2 A):
+_FLUX_V0 = 3.44e-9 * 10.0 ** (0.4 * 0.03) / 3.575e-12
 _WAVELENGTH = 5500.0
 _SECONDS = 86400.0
 

@@ -12,6 +12,9 @@ from astropy.utils import iers
 __all__ = ["OrientationTable", "orientation_table", "shipped_orientation"]
 
 _MJD = 2400000.5
+# The sky turns by this, and UT1 - UTC is kept below 0.9 s.
+_ARCSEC_A_SECOND = 15.0
+_LARGEST = 0.9 * _ARCSEC_A_SECOND
 
 
 @dataclass(frozen=True)
@@ -20,33 +23,40 @@ class OrientationTable:
 
     Attributes
     ----------
-    last : float
-        Julian date of its last day, predicted.
+    first, last : float
+        Julian dates of its first day, and of its last, which is predicted.
     last_ut1_utc : float
         UT1 - UTC on it in s.
     """
 
+    first: float
     last: float
     last_ut1_utc: float
 
-    def statement(self, end: float) -> str:
+    def statement(self, begin: float, end: float) -> str:
         """Say what is assumed of the rotation of the Earth.
 
         Parameters
         ----------
-        end : float
-            Julian date of the last night.
+        begin, end : float
+            Julian dates of the first and of the last night.
 
         Returns
         -------
         str
             One sentence.
         """
-        if end <= self.last:
-            return "UT1 - UTC is that of the IERS table shipped with astropy-iers-data, measured or predicted"
+        table = "the IERS table shipped with astropy-iers-data"
+        if self.first <= begin and end <= self.last:
+            return f"UT1 - UTC is that of {table}, measured or predicted"
+        if begin < self.first:
+            return f"UT1 - UTC before {table} is not known: altitudes may be off by some {_LARGEST:.0f} arcsec"
+        years = (end - self.last) / 365.25
+        # UT1 - UTC went down by a leap second a year in the 1970s, and stood still in the 2020s.
         return (
-            f"UT1 - UTC beyond the IERS table shipped with astropy-iers-data is held at its last value, "
-            f"{self.last_ut1_utc:+.2f} s: altitudes are right to some 10 arcsec; no leap second is foreseen"
+            f"UT1 - UTC beyond {table} is held at its last value, {self.last_ut1_utc:+.2f} s, for {years:.1f} years: "
+            f"altitudes may be off by {_ARCSEC_A_SECOND * max(years, 0.1):.0f} arcsec if it changes by 1 s a year; no "
+            "leap second is foreseen"
         )
 
 
@@ -61,13 +71,13 @@ def orientation_table() -> OrientationTable:
     Returns
     -------
     OrientationTable
-        Its end.
+        Its begin and its end.
     """
     table = _table()
     day = np.asarray(table["MJD"].value, dtype=float)
     difference = np.asarray(table["UT1_UTC"].to_value("s"), dtype=float)
     last = int(np.flatnonzero(np.isfinite(difference))[-1])
-    return OrientationTable(float(day[last]) + _MJD, float(difference[last]))
+    return OrientationTable(float(day[0]) + _MJD, float(day[last]) + _MJD, float(difference[last]))
 
 
 @contextmanager

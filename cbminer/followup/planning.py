@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from astropy.table import QTable
 
-from cbminer.columns import label_column, values
-from cbminer.errors import SettingsError
+from cbminer.columns import FloatArray, label_column, values
+from cbminer.errors import OutputError, SettingsError
 from cbminer.fits import FITS_FOLDER
 from cbminer.followup.clock import bjd_of_utc
 from cbminer.followup.curves import StarCurves, largest_difference, velocity_curves
@@ -38,6 +38,8 @@ from cbminer.theory.population_settings import PopulationSettings
 __all__ = ["FollowUpPlan", "follow_up_settings", "plan_run", "refuse_simulated"]
 
 _CLOUDS: tuple[Cloud, Cloud] = ("LMC", "SMC")
+# Per year: that of mass exchange on a nuclear time scale of 10 Myr.
+_EXAMPLE_CHANGE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,8 @@ def plan_run(
     n_nights : int
         Number of nights.
     settings : Settings
-        Settings; the seed, and what is under follow_up, ranking.grid, population and fit counts.
+        Settings; the seed, and what is under follow_up, ranking.grid, population and fit counts. Fits are taken that
+        were made with the seed and [fit] of the run, or with these.
     stars : sequence of str, optional
         Stars; the best candidates by default.
     monitor : Monitor, optional
@@ -171,25 +174,24 @@ def plan_run(
     UnknownStarError
         If there is no such run or star.
     OutputError
-        If the run cannot be read or holds no candidate, and no star is named.
+        If the run cannot be read or holds no candidate, and no star is named, or a star is of neither Cloud.
     SettingsError
         If the number of nights is out of its range.
     """
     monitor, chosen = monitor or Monitor(), settings.follow_up
     provenance = read_provenance(run)
+    digests = _fit_digests(settings_from_mapping(provenance.settings), settings)
     rows = choose_stars(read_judged(run), stars, run=run, best=chosen.best)
     ephemerides = ephemerides_of(rows, settings=chosen.ephemeris)
+    exposures = least_exposures(values(rows, "V_mag", "mag"), ephemerides.period, site=site, settings=chosen.exposure)
     with monitor.step("nights", None):
         nights = observe_nights(site, first, n_nights, settings=chosen.observing)
         ra, dec = values(rows, "RAJ2000", "deg"), values(rows, "DEJ2000", "deg")
         watched = watch_stars(ephemerides, nights, ra=ra, dec=dec)
-        windows = find_windows(ephemerides, watched, settings=chosen)
-    fits = [_kept_fit(run, str(name), settings) for name in ephemerides.id]
+        windows = find_windows(ephemerides, watched, settings=chosen, exposure=exposures.seconds)
+    fits = [_kept_fit(run, str(name), digests) for name in ephemerides.id]
     velocities, curves = _velocities(rows, fits, settings, monitor)
-    expected = [
-        StarExpectations(of_star, largest_difference(lines)) for of_star, lines in zip(velocities, curves, strict=True)
-    ]
-    exposures = least_exposures(values(rows, "V_mag", "mag"), ephemerides.period, site=site, settings=chosen.exposure)
+    expected = _expectations(run, rows, velocities, curves, fits)
     middle = float(np.mean(nights.midnight))
     bjd = float(np.median(bjd_of_utc(np.full(len(rows), middle), ephemerides.directions)))
     table = tabulate_stars(rows, ephemerides, expected=expected, exposures=exposures, middle=bjd, settings=chosen)
@@ -206,23 +208,57 @@ def plan_run(
         velocities=velocities,
         curves=curves,
         fitted=sum(fit is not None for fit in fits),
-        notes=_notes(chosen, site, float(nights.midnight[-1])),
+        notes=_notes(chosen, site, nights.midnight, ephemerides),
     )
 
 
-def _kept_fit(run: Path, star: str, settings: Settings) -> StarFit | None:
-    """Fit of a star that was made with these settings, if there is one."""
-    digest = settings_digest(settings.fit, seed=settings.seed)
-    return read_fit(run / FITS_FOLDER / "kept" / f"{star}.npz", settings=digest)
+def _fit_digests(of_run: Settings, given: Settings) -> list[str]:
+    """Digests of fits that are taken: with the seed and [fit] of the run, or with those that are given now."""
+    # A seed given here is that of the draws; fits were mostly made before with that of the run.
+    recipes = ((of_run.fit, of_run.seed), (given.fit, of_run.seed), (given.fit, given.seed))
+    return list(dict.fromkeys(settings_digest(fit, seed=seed) for fit, seed in recipes))
+
+
+def _fit_place(run: Path, star: str) -> Path:
+    return run / FITS_FOLDER / "kept" / f"{star}.npz"
+
+
+def _kept_fit(run: Path, star: str, digests: Sequence[str]) -> StarFit | None:
+    """Fit of a star that was made with one of some settings, if there is one."""
+    found = (read_fit(_fit_place(run, star), settings=digest) for digest in digests)
+    return next((fit for fit in found if fit is not None), None)
+
+
+def _expectations(
+    run: Path,
+    rows: QTable,
+    velocities: Sequence[StarVelocities],
+    curves: Sequence[dict[Configuration, StarCurves]],
+    fits: Sequence[StarFit | None],
+) -> list[StarExpectations]:
+    of_stars = zip(label_column(rows, "id"), _places(rows), velocities, curves, fits, strict=True)
+    return [
+        StarExpectations(
+            expected,
+            largest_difference(lines),
+            placed=place.known,
+            fit_refused=fit is None and _fit_place(run, str(name)).exists(),
+        )
+        for name, place, expected, lines, fit in of_stars
+    ]
 
 
 def _velocities(
     rows: QTable, fits: Sequence[StarFit | None], settings: Settings, monitor: Monitor
 ) -> tuple[list[StarVelocities], list[dict[Configuration, StarCurves]]]:
     galaxies, names = label_column(rows, "galaxy"), label_column(rows, "id")
+    strange = sorted(set(galaxies.tolist()) - set(_CLOUDS))
+    if strange:
+        msg = f"there are models of LMC and SMC, and stars of {', '.join(strange)} in the run: name others with --star"
+        raise OutputError(msg)
     with monitor.step("models", None):
         recipe = settings.population.model_dump_json()
-        pools = {cloud: _pools(cloud, settings.ranking.grid, recipe) for cloud in _CLOUDS if cloud in galaxies}
+        pools = {str(cloud): _pools(cloud, settings.ranking.grid, recipe) for cloud in _CLOUDS if cloud in galaxies}
     period = values(rows, "period", "d")
     velocities: list[StarVelocities] = []
     curves = []
@@ -231,16 +267,12 @@ def _velocities(
             # The name is part of the seed: what is drawn of a star does not depend on the others.
             seed = np.random.SeedSequence([settings.seed, *str(names[row]).encode()])
             found = expect_velocities(
-                place, pools[_cloud(galaxies[row])], seed=seed, settings=settings.follow_up.velocities, fit=fits[row]
+                place, pools[str(galaxies[row])], seed=seed, settings=settings.follow_up.velocities, fit=fits[row]
             )
             velocities.append(found)
             curves.append(velocity_curves(found, period=float(period[row])))
             advance(1)
     return velocities, curves
-
-
-def _cloud(galaxy: str) -> Cloud:
-    return "SMC" if galaxy == "SMC" else "LMC"
 
 
 @lru_cache(maxsize=2)
@@ -262,18 +294,23 @@ def _places(rows: QTable) -> list[StarPlace]:
     return [StarPlace(*(float(number) for number in row)) for row in numbers]
 
 
-def _notes(settings: FollowUpSettings, site: Site, end: float) -> list[str]:
+def _notes(settings: FollowUpSettings, site: Site, midnight: FloatArray, ephemerides: Ephemerides) -> list[str]:
     scale = settings.ephemeris.time_scale.upper()
-    exposure = settings.exposure
+    exposure, epochs = settings.exposure, ephemerides.T0_BJD[ephemerides.known]
+    days = float(midnight[-1] - np.median(epochs)) if len(epochs) else np.nan
     notes = [
         f"heliocentric dates of the survey are taken to be {scale}",
         f"fitted errors of epochs and periods are multiplied by {settings.ephemeris.error_factor:g}",
+        _on_periods(settings.ephemeris.assumed_relative_period_change, days),
         "times of windows are UTC at the site; barycentric dates are of the centre of the Earth, within 21 ms",
-        orientation_table().statement(end),
+        orientation_table().statement(float(midnight[0]), float(midnight[-1])),
         "airmass is the secant of the true zenith distance, without refraction",
         "masses are those of models near the star in period, magnitude and colour, not measured",
-        "which star is behind at phase 0 is not known of equal minima: K1 and K2 may belong to either side of a line",
     ]
+    notes.append(
+        "without a fit the more massive star is taken to be behind at phase 0, which is not known of equal minima: K1 "
+        "and K2 may belong to either side of a line; with a fit see p_less_massive_behind"
+    )
     notes.append(
         f"exposures hold photon noise alone, with an efficiency of {exposure.efficiency:g} and a resolving power of "
         f"{exposure.resolving_power:g} that are assumed unless set: ask the calculator of your instrument"
@@ -283,3 +320,21 @@ def _notes(settings: FollowUpSettings, site: Site, end: float) -> list[str]:
     if site.diameter is None and exposure.diameter is None:
         notes.append("no exposures: the mirror of this site is not known; set follow_up.exposure.diameter")
     return notes
+
+
+def _on_periods(change: float, days: float) -> str:
+    """Say what is assumed of changes of the period over the days since the epoch."""
+    if not np.isfinite(days):
+        return "periods are taken to be constant"
+    years = days / 365.25
+    shift = 0.5 * (change or _EXAMPLE_CHANGE) * years * days
+    if change:
+        return (
+            f"a relative change of the period by {change:g} a year is assumed to go unnoticed: over the {years:.0f} "
+            f"years since the epochs it adds {shift:.4f} d to the error of minima, in squares"
+        )
+    return (
+        f"periods are taken to be constant: a relative change by {_EXAMPLE_CHANGE:g} a year would move minima by "
+        f"{shift:.4f} d over the {years:.0f} years since the epochs; see "
+        "follow_up.ephemeris.assumed_relative_period_change"
+    )

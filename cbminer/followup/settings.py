@@ -39,8 +39,16 @@ class EphemerisSettings(SettingsModel):
     assumed_relative_e_period: float = Field(
         default=1e-5, ge=0, description="relative error of a period that comes without one; assumed, and noted"
     )
+    assumed_relative_period_change: float = Field(
+        default=0.0,
+        ge=0,
+        description="per year; change of the period over the period that may go unnoticed. Half of it times the square "
+        "of the time since the epoch is added in squares to the error of a minimum. 0: periods are taken to be "
+        "constant, as the survey's are. Mass exchange on a nuclear time scale of 10 Myr gives 1e-7; assumed, not "
+        "measured",
+    )
     lost_from: float = Field(
-        default=0.1, gt=0, lt=0.5, description="error of the phase in cycles from which the ephemeris counts as lost"
+        default=0.1, gt=0, lt=0.5, description="error of the phase in cycles above which the ephemeris counts as lost"
     )
 
 
@@ -88,7 +96,9 @@ class ObservingSettings(SettingsModel):
     airmass_max: float = Field(
         default=2.0, ge=1, le=3, description="secant of the true zenith distance at most; without refraction"
     )
-    moon_separation_min: Degrees = Field(default=30.0, ge=0, le=120, description="from the Moon at least; assumed")
+    moon_separation_min: Degrees = Field(
+        default=30.0, ge=0, le=120, description="from the Moon at least while it is above the horizon; assumed"
+    )
 
 
 class WindowSettings(SettingsModel):
@@ -102,8 +112,8 @@ class WindowSettings(SettingsModel):
     )
     phase_error: Literal["sure", "nominal", "possible"] = Field(
         default="sure",
-        description="sure: windows are narrowed by the standard error of the phase on either side; possible: widened; "
-        "nominal: left alone",
+        description="sure: windows are narrowed by the standard error of the phase on either side, so that a star has "
+        "none where that reaches half_width; possible: widened; nominal: left alone",
     )
     shortest: float = Field(default=10.0, ge=0, description="minutes; shorter windows are left out")
 
@@ -117,8 +127,8 @@ class ExposureSettings(SettingsModel):
         default=0.1,
         gt=0,
         le=1,
-        description="photons counted over photons that fall on the mirror; assumed, ask the exposure-time calculator "
-        "of your instrument",
+        description="photons counted over photons that fall on the atmosphere above the mirror, extinction included; "
+        "assumed, ask the exposure-time calculator of your instrument",
     )
     diameter: float | None = Field(
         default=None, gt=0, description="m; of the mirror; that of the site by default, needed for a site of your own"

@@ -92,6 +92,6 @@ def find_site(text: str) -> Site:
         msg = f"site {text!r}: latitude must be within 90 deg, longitude within 360 deg, height within -500 to 9000 m"
         raise SettingsError(msg)
     longitude = (longitude + 180.0) % 360.0 - 180.0
-    name = f"lat{latitude:+.4g}-lon{longitude:+.4g}"
+    name = f"lat{latitude:+.6g}-lon{longitude:+.6g}"
     label = f"latitude {latitude:g}, longitude {longitude:g}, {height:g} m"
     return Site(name, label, latitude, longitude, height)

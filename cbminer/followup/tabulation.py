@@ -14,6 +14,7 @@ from cbminer.followup.ephemeris import Ephemerides
 from cbminer.followup.exposure import Exposures
 from cbminer.followup.settings import FollowUpSettings
 from cbminer.followup.velocities import CONFIGURATIONS, StarVelocities
+from cbminer.followup.windows import reasons_against
 
 __all__ = ["StarExpectations", "tabulate_stars"]
 
@@ -42,10 +43,16 @@ class StarExpectations:
         Velocities by configuration.
     difference : Difference or None
         Where both configurations differ most.
+    placed : bool
+        Whether its period, magnitude and colour are known, so that models can be sought near it.
+    fit_refused : bool
+        Whether a fit of it is kept that was not taken.
     """
 
     velocities: StarVelocities
     difference: Difference | None
+    placed: bool = True
+    fit_refused: bool = False
 
 
 def tabulate_stars(
@@ -103,11 +110,11 @@ def tabulate_stars(
     table["exposure"] = float_column(exposures.seconds, "s")
     table["signal_to_noise"] = float_column(exposures.signal_to_noise)
     _add_velocities(table, expected)
-    with np.errstate(invalid="ignore"):
-        lost = e_phase > settings.ephemeris.lost_from
+    against = reasons_against(ephemerides, middle, settings=settings)
     notes = [_note(row, stars, ephemerides, expected[row], exposures, settings) for row in range(len(stars))]
+    table["no_windows"] = text_column(against)
     table["note"] = text_column(
-        "; ".join([*(["ephemeris lost"] if lost[row] else []), *notes[row]]) for row in range(len(stars))
+        "; ".join([*([reason] if reason else []), *own]) for reason, own in zip(against, notes, strict=True)
     )
     _describe(table)
     return table
@@ -135,6 +142,12 @@ def _add_velocities(table: QTable, expected: Sequence[StarExpectations]) -> None
                 words = "median of it" if not suffix else f"{suffix[2:]} per cent quantile of it"
                 table[column].info.description = f"{meaning}, {words}, {configuration.replace('_', ' ')}"
                 table[column].info.format = layout
+        behind = [np.nan if one is None else one.p_less_massive_behind for one in there]
+        column = f"p_less_massive_behind_{_SHORT[configuration]}"
+        table[column] = float_column(behind)
+        words = "probability by the fit that the less massive star is behind at phase 0"
+        table[column].info.description = f"{words}, {configuration.replace('_', ' ')}"
+        table[column].info.format = ".3f"
     sources = [next(iter(star.velocities.values())).mass_source if star.velocities else "" for star in expected]
     table["mass_source"] = text_column(sources)
     differences = [star.difference for star in expected]
@@ -153,8 +166,6 @@ def _note(
     notes = []
     if label_column(stars, "survey")[row] == "mock":
         notes.append("SIMULATED")
-    if not ephemerides.known[row]:
-        notes.append("no epoch or period: no windows")
     if ephemerides.e_T0_assumed[row]:
         notes.append("error of T0 assumed")
     if ephemerides.e_period_assumed[row]:
@@ -167,9 +178,26 @@ def _note(
         notes.append(
             f"too faint for this telescope: exposure cut to {settings.exposure.most_of_period:g} of the period"
         )
-    if not expected.velocities:
+    return [*notes, *_notes_on_velocities(expected, settings)]
+
+
+def _notes_on_velocities(expected: StarExpectations, settings: FollowUpSettings) -> list[str]:
+    notes = []
+    if not expected.placed:
+        notes.append("period, magnitude or colour unknown: no velocities")
+    elif not expected.velocities:
         notes.append("no model near in period, magnitude and colour: no velocities")
+    if expected.fit_refused:
+        notes.append(
+            "its kept fit is not used: damaged, or made with another seed or [fit] settings than those of the run or "
+            "those given; run cbminer fit again"
+        )
     for one in expected.velocities.values():
+        if one.turned:
+            notes.append(
+                f"the fit puts the less massive star behind at phase 0 ({one.configuration.replace('_', ' ')}, "
+                f"probability {one.p_less_massive_behind:.2f}): curves are turned"
+            )
         if one.draws.n_effective < settings.velocities.least_models:
             words = one.configuration.replace("_", " ")
             notes.append(f"masses {words} rest on {one.draws.n_effective:.0f} models")
@@ -209,5 +237,6 @@ _COLUMNS = {
     "mass_source": ("", "where masses; mass ratio and inclination come from"),
     "difference_phase": (".3f", "phase at which light-weighted velocities in contact and near contact differ most"),
     "difference": (".1f", "their difference there, medians of both"),
+    "no_windows": ("", "why there can be no windows; empty where there can be"),
     "note": ("", "what to know before trusting the row"),
 }

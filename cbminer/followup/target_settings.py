@@ -26,7 +26,10 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 class EsoSettings(SettingsModel):
     """Constraints of ESO's observation blocks. What is unset is left to p2 and its defaults for the instrument."""
 
-    site: str = Field(default="paranal", description="site whose windows become time constraints; others are left out")
+    site: str | None = Field(
+        default=None,
+        description="site whose windows become time constraints; unset: that of the plan; refused if none is of it",
+    )
     airmass: float | None = Field(default=None, ge=1, le=5, description="largest airmass")
     sky_transparency: Literal["Photometric", "Clear", "Variable, thin cirrus", "Variable, thick cirrus"] | None = Field(
         default=None, description="sky transparency, spelt as p2 spells it; check it there"

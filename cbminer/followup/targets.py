@@ -8,19 +8,27 @@ from pathlib import Path
 import numpy as np
 from astropy.table import QTable, Table
 
+from cbminer.columns import label_column
 from cbminer.errors import SettingsError
 from cbminer.followup.target_formats.apt import check_apt, read_apt, write_apt
 from cbminer.followup.target_formats.ds9 import check_ds9, read_ds9, write_ds9
-from cbminer.followup.target_formats.eso import check_eso, read_eso, write_eso
+from cbminer.followup.target_formats.eso import check_eso, read_eso, require_eso_site, write_eso
 from cbminer.followup.target_formats.fourmost import check_fourmost, read_fourmost, require_fourmost, write_fourmost
 from cbminer.followup.target_formats.gemini import check_gemini, read_gemini, write_gemini
 from cbminer.followup.target_formats.moc import check_moc, read_moc, require_mocpy, write_moc
 from cbminer.followup.target_formats.salt import check_salt, read_salt, write_salt
-from cbminer.followup.target_formats.stars import LeftOut, TargetStar, target_stars
+from cbminer.followup.target_formats.stars import SIMULATED, LeftOut, TargetStar, target_stars
 from cbminer.followup.target_settings import TargetSettings
 from cbminer.whole_file import written_whole
 
-__all__ = ["FORMATS", "LEFT_OUT_FILE", "check_target_list", "read_target_list", "write_target_lists"]
+__all__ = [
+    "FORMATS",
+    "LEFT_OUT_FILE",
+    "check_target_list",
+    "read_target_list",
+    "require_formats",
+    "write_target_lists",
+]
 
 LEFT_OUT_FILE = "targets-left-out.ecsv"
 
@@ -112,20 +120,19 @@ def write_target_lists(
     Raises
     ------
     SettingsError
-        If a format is unknown, a setting without a default is unset, or the stars are simulated.
+        If a format is unknown, a setting without a default is unset, the windows are of another site than ESO's, or the
+        stars are simulated.
     InputFormatError
         If a star does not fit a format.
     OutputError
         If a file cannot be written.
     """
     stars = target_stars(targets)
-    chosen = [_format(name) for name in dict.fromkeys(formats)]
     _refuse_simulated(stars, allowed=allow_simulated)
     # All that can be missing is asked for before anything is written.
-    if "4most" in formats:
-        require_fourmost(settings.fourmost)
-    if "moc" in formats:
-        require_mocpy()
+    sites = label_column(windows, "site").tolist() if windows is not None and "site" in windows.colnames else []
+    require_formats(formats, settings=settings, sites=sites)
+    chosen = [_format(name) for name in dict.fromkeys(formats)]
     paths: list[Path] = []
     left: list[LeftOut] = []
     for one in chosen:
@@ -133,10 +140,37 @@ def write_target_lists(
         left += one.write(path, stars, windows, settings)
         paths.append(path)
     if left:
-        paths.append(_write_left_out(folder / LEFT_OUT_FILE, left))
+        paths.append(_write_left_out(folder / LEFT_OUT_FILE, left, simulated=any(star.simulated for star in stars)))
     else:
         (folder / LEFT_OUT_FILE).unlink(missing_ok=True)
     return paths
+
+
+def require_formats(formats: Sequence[str], *, settings: TargetSettings, sites: Sequence[str] = ()) -> None:
+    """Ask for all that lists need beside the stars.
+
+    Parameters
+    ----------
+    formats : sequence of str
+        Names of formats.
+    settings : TargetSettings
+        What the observatories ask for.
+    sites : sequence of str, optional
+        Sites of the windows, where they are known.
+
+    Raises
+    ------
+    SettingsError
+        If a format is unknown, a setting without a default is unset, ESO's site is another one, or mocpy is missing.
+    """
+    for name in formats:
+        _format(name)
+    if "eso" in formats:
+        require_eso_site(settings.eso, sites)
+    if "4most" in formats:
+        require_fourmost(settings.fourmost)
+    if "moc" in formats:
+        require_mocpy()
 
 
 def _format(name: str) -> _Format:
@@ -156,10 +190,12 @@ def _refuse_simulated(stars: Sequence[TargetStar], *, allowed: bool) -> None:
         raise SettingsError(msg)
 
 
-def _write_left_out(path: Path, left: Sequence[LeftOut]) -> Path:
+def _write_left_out(path: Path, left: Sequence[LeftOut], *, simulated: bool) -> Path:
     table = Table(
         {name: np.array([getattr(item, name) for item in left], dtype=str) for name in ("id", "format", "reason")}
     )
+    if simulated:
+        table.meta["warning"] = SIMULATED
     text = io.StringIO()
     table.write(text, format="ascii.ecsv")
     with written_whole(path) as temporary:
@@ -167,12 +203,12 @@ def _write_left_out(path: Path, left: Sequence[LeftOut]) -> Path:
     return path
 
 
-def read_target_list(path: Path, name: str) -> QTable:
+def read_target_list(path: Path | str, name: str) -> QTable:
     """Read a target list back.
 
     Parameters
     ----------
-    path : `~pathlib.Path`
+    path : `~pathlib.Path` or str
         File.
     name : str
         One of `FORMATS`.
@@ -189,15 +225,15 @@ def read_target_list(path: Path, name: str) -> QTable:
     SettingsError
         If there is no such format.
     """
-    return _format(name).read(path)
+    return _format(name).read(Path(path))
 
 
-def check_target_list(path: Path, name: str) -> None:
+def check_target_list(path: Path | str, name: str) -> None:
     """Check a target list against the schema of its format.
 
     Parameters
     ----------
-    path : `~pathlib.Path`
+    path : `~pathlib.Path` or str
         File.
     name : str
         One of `FORMATS`.
@@ -209,4 +245,4 @@ def check_target_list(path: Path, name: str) -> None:
     SettingsError
         If there is no such format.
     """
-    _format(name).check(path)
+    _format(name).check(Path(path))

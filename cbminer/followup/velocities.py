@@ -88,12 +88,20 @@ class ExpectedVelocities:
         Semi-amplitudes of the more and the less massive star in km/s, shape (2, n).
     mass_source : str
         Where masses come from, and where mass ratio and inclination do.
+    p_less_massive_behind : float
+        Probability by the fit that the less massive star is behind at phase 0, the deeper minimum; NaN without a fit.
     """
 
     configuration: Configuration
     draws: BinaryDraws
     K: FloatArray
     mass_source: str
+    p_less_massive_behind: float = np.nan
+
+    @property
+    def turned(self) -> bool:
+        """Whether the less massive star is rather the one behind at phase 0; without a fit it is not taken to be."""
+        return self.p_less_massive_behind > 0.5
 
     def interval(self, name: str) -> FloatArray:
         """Quantiles of a quantity.
@@ -154,14 +162,15 @@ def expect_velocities(
         draws = pools[configuration].draw(place, rng=rng, settings=settings)
         if draws is None:
             continue
-        source = "models near it; depth of minima"
+        source, behind = "models near it; depth of minima", np.nan
         if fit is not None:
-            draws = _with_fit(draws, fit.contact if configuration == "contact" else fit.near_contact, rng)
-            source = "models near it; fit"
+            model = fit.contact if configuration == "contact" else fit.near_contact
+            draws = _with_fit(draws, model, rng)
+            source, behind = "models near it; fit", model.swapped
         K = semi_amplitudes(
             draws.total_mass, 10.0**place.log_P, mass_ratio=draws.mass_ratio, inclination=draws.inclination
         )
-        found[configuration] = ExpectedVelocities(configuration, draws, K, source)
+        found[configuration] = ExpectedVelocities(configuration, draws, K, source, behind)
     return found
 
 

@@ -18,7 +18,7 @@ from cbminer.followup.orientation import shipped_orientation
 from cbminer.followup.settings import ObservingSettings
 from cbminer.followup.sites import Site
 
-__all__ = ["Interval", "Nights", "intersect", "observe_nights", "star_altitudes", "times_above"]
+__all__ = ["Interval", "Nights", "intersect", "observe_nights", "star_altitudes", "times_above", "unite"]
 
 Interval = tuple[float, float]
 # Altitudes turn by 5 deg in 20 minutes: a cubic spline through such steps is good to 0.1 arcsec.
@@ -240,3 +240,25 @@ def _common(first: list[Interval], second: list[Interval]) -> Iterator[Interval]
         for start, end in second:
             if max(low, start) < min(high, end):
                 yield max(low, start), min(high, end)
+
+
+def unite(first: list[Interval], second: list[Interval]) -> list[Interval]:
+    """Find what lies in one of two lists of intervals or in both.
+
+    Parameters
+    ----------
+    first, second : list of (float, float)
+        Intervals.
+
+    Returns
+    -------
+    list of (float, float)
+        Intervals that neither overlap nor touch, in order.
+    """
+    found: list[Interval] = []
+    for low, high in sorted([*first, *second]):
+        if found and low <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], high))
+        else:
+            found.append((low, high))
+    return found

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 import astropy.units as u
 import numpy as np
 import numpy.typing as npt
-from astropy.table import QTable
+from astropy.table import MaskedColumn, QTable
 from scipy.interpolate import CubicSpline
 
 from cbminer.columns import FloatArray
 from cbminer.followup.clock import bjd_of_utc, calendar, utc_of_bjd
 from cbminer.followup.ephemeris import Ephemerides
 from cbminer.followup.settings import FollowUpSettings, WindowSettings
-from cbminer.followup.visibility import Interval, Nights, intersect, star_altitudes, times_above
+from cbminer.followup.visibility import Interval, Nights, intersect, star_altitudes, times_above, unite
 
-__all__ = ["QUADRATURES", "StarNights", "find_windows", "tabulate_nights", "watch_stars"]
+__all__ = ["QUADRATURES", "StarNights", "find_windows", "reasons_against", "tabulate_nights", "watch_stars"]
 
 QUADRATURES = (0.25, 0.75)
 _MINUTES = 1440.0
@@ -64,6 +64,7 @@ def watch_stars(ephemerides: Ephemerides, nights: Nights, *, ra: FloatArray, dec
     site, limits, offset = nights.site, nights.settings, nights.offset
     lowest = max(float(np.degrees(np.arcsin(1.0 / limits.airmass_max))), site.altitude_min)
     dark = [nights.dark(night) for night in range(len(nights))]
+    moonless = [nights.moon_down(night) for night in range(len(nights))]
     usable = []
     for star in range(len(ephemerides)):
         of_star = []
@@ -72,12 +73,14 @@ def watch_stars(ephemerides: Ephemerides, nights: Nights, *, ra: FloatArray, dec
             if site.altitude_max < 90.0:
                 found = intersect(found, times_above(offset, site.altitude_max - altitude[star, night]))
             away = times_above(offset, separation[star, night] - limits.moon_separation_min)
-            of_star.append(intersect(found, away))
+            of_star.append(intersect(found, unite(away, moonless[night])))
         usable.append(of_star)
     return StarNights(nights, altitude, separation, usable)
 
 
-def find_windows(ephemerides: Ephemerides, watched: StarNights, *, settings: FollowUpSettings) -> QTable:
+def find_windows(
+    ephemerides: Ephemerides, watched: StarNights, *, settings: FollowUpSettings, exposure: FloatArray | None = None
+) -> QTable:
     """Find the windows of stars at their quadratures.
 
     Parameters
@@ -87,25 +90,26 @@ def find_windows(ephemerides: Ephemerides, watched: StarNights, *, settings: Fol
     watched : StarNights
         The same stars over the nights.
     settings : FollowUpSettings
-        Width of the windows, and the error of the phase from which an ephemeris is lost.
+        Width of the windows, and the error of the phase above which an ephemeris is lost.
+    exposure : `~numpy.ndarray`, optional
+        Exposures of the stars in s, NaN where unknown.
 
     Returns
     -------
     `~astropy.table.QTable`
-        A row a window, by night and time: id, night, site, quadrature, start_utc, end_utc, mid_BJD_TDB, phase_start,
-        phase_end, e_phase, airmass_min, airmass_max, moon_separation (least of it), moon_illumination, duration. Stars
-        of unknown or lost ephemeris have none.
+        A row a window and night, by night and time: id, night, site, quadrature, start_utc, end_utc, mid_BJD_TDB,
+        phase_start, phase_end, e_phase, airmass_min, airmass_max, moon_separation (least of it), moon_illumination,
+        duration, and fits_exposure: whether the star's exposure fits into it, masked where that is unknown. Stars of
+        unknown or lost ephemeris have none (`reasons_against`). A quadrature that lasts for days has a window a night.
     """
     found = _quadratures(ephemerides, watched.nights, settings)
     star, night, quadrature, start, end = [], [], [], [], []
     midnight = watched.nights.midnight
     for k in range(len(found.star)):
         row = int(found.star[k])
-        # A window may reach over noon into two nights, where neither is dark.
-        first = int(np.floor(found.start[k] - midnight[0] + 0.5))
-        for place in (first, first + 1):
-            if not 0 <= place < len(midnight):
-                continue
+        # Nights go from noon to noon; the quadrature of a star of 10 d lasts for a day, that of 100 d for ten.
+        first, last = (int(np.floor(edge[k] - midnight[0] + 0.5)) for edge in (found.start, found.end))
+        for place in range(max(first, 0), min(last, len(midnight) - 1) + 1):
             wanted = [(float(found.start[k] - midnight[place]), float(found.end[k] - midnight[place]))]
             for low, high in intersect(wanted, watched.usable[row][place]):
                 if (high - low) * _MINUTES >= settings.windows.shortest:
@@ -114,14 +118,62 @@ def find_windows(ephemerides: Ephemerides, watched: StarNights, *, settings: Fol
                     quadrature.append(float(found.quadrature[k]))
                     start.append(midnight[place] + low)
                     end.append(midnight[place] + high)
-    return _tabulate(
+    rows = np.array(star, dtype=np.int64)
+    table = _tabulate(
         ephemerides,
         watched,
-        np.array(star, dtype=np.int64),
+        rows,
         np.array(night, dtype=np.int64),
         np.array(quadrature, dtype=float),
         (np.array(start, dtype=float), np.array(end, dtype=float)),
+        np.full(len(rows), np.nan) if exposure is None else exposure[rows],
     )
+    _describe(table, _WINDOW_COLUMNS)
+    return table
+
+
+def reasons_against(ephemerides: Ephemerides, bjd: float, *, settings: FollowUpSettings) -> list[str]:
+    """Say of which stars there is no window, wherever and whenever they are up.
+
+    Parameters
+    ----------
+    ephemerides : Ephemerides
+        Ephemerides of n stars.
+    bjd : float
+        BJD in the middle of the nights, at which the errors of the phases count.
+    settings : FollowUpSettings
+        Limits.
+
+    Returns
+    -------
+    list of str
+        A reason a star, which names the numbers and the settings; empty where windows are possible.
+    """
+    reasons, limits = [], settings.windows
+    half, lost_from = limits.half_width, settings.ephemeris.lost_from
+    e_phase = ephemerides.phase_error(bjd)
+    longest = 2.0 * _half_width(e_phase, limits) * ephemerides.period * _MINUTES
+    for row in range(len(ephemerides)):
+        error, reason = e_phase[row], ""
+        if not ephemerides.known[row]:
+            reason = "no epoch or period: no windows"
+        elif error > lost_from:
+            reason = (
+                f"ephemeris lost, no windows: error of the phase {error:.3f} is above follow_up.ephemeris.lost_from "
+                f"= {lost_from:g}"
+            )
+        elif limits.phase_error == "sure" and error >= half:
+            reason = (
+                f"no windows: error of the phase {error:.3f} is not below follow_up.windows.half_width = {half:g}, by "
+                'which "sure" windows are narrowed; set follow_up.windows.phase_error'
+            )
+        elif longest[row] < limits.shortest:
+            reason = (
+                f"no windows: with an error of the phase of {error:.3f} they last {longest[row]:.1f} min, less than "
+                f"follow_up.windows.shortest = {limits.shortest:g}"
+            )
+        reasons.append(reason)
+    return reasons
 
 
 @dataclass(frozen=True)
@@ -151,12 +203,10 @@ def _quadratures(ephemerides: Ephemerides, nights: Nights, settings: FollowUpSet
         nothing = np.zeros(0)
         return _Quadratures(np.zeros(0, dtype=np.int64), nothing, nothing, nothing)
     rows, middle = np.concatenate(star), np.concatenate(centre)
-    period = ephemerides.period[rows]
-    cycles = (middle - ephemerides.T0_BJD[rows]) / period
-    e_phase = np.hypot(ephemerides.e_T0[rows], cycles * ephemerides.e_period[rows]) / period
+    e_phase = ephemerides[rows].phase_error(middle)
     half = _half_width(e_phase, settings.windows)
     there = (half > 0.0) & (e_phase <= settings.ephemeris.lost_from)
-    rows, middle, half = rows[there], middle[there], (half * period)[there]
+    rows, middle, half = rows[there], middle[there], (half * ephemerides.period[rows])[there]
     directions = ephemerides.directions[rows]
     return _Quadratures(
         rows,
@@ -178,31 +228,33 @@ def _tabulate(
     night: npt.NDArray[np.int64],
     quadrature: FloatArray,
     utc: tuple[FloatArray, FloatArray],
+    exposure: FloatArray,
 ) -> QTable:
     order = np.lexsort((utc[0], night))
     star, night, quadrature = star[order], night[order], quadrature[order]
     start, end = utc[0][order], utc[1][order]
-    nights, directions = watched.nights, ephemerides.directions[star]
-    bjd = [bjd_of_utc(time, directions) for time in (start, end)]
-    epoch, period = ephemerides.T0_BJD[star], ephemerides.period[star]
-    phases = [np.mod((time - epoch) / period, 1.0) for time in bjd]
+    nights, of_windows = watched.nights, ephemerides[star]
+    bjd = [bjd_of_utc(time, of_windows.directions) for time in (start, end)]
     middle = 0.5 * (bjd[0] + bjd[1])
-    e_phase = np.hypot(ephemerides.e_T0[star], (middle - epoch) / period * ephemerides.e_period[star]) / period
     airmass, separation = _conditions(watched, star, night, start, end)
     table = QTable()
-    table["id"] = ephemerides.id[star].astype(str)
+    table["id"] = of_windows.id.astype(str)
     table["night"] = np.array(nights.dates, dtype=str)[night]
     table["site"] = np.full(len(star), nights.site.name)
     table["quadrature"] = quadrature
     table["start_utc"] = np.array(calendar(start), dtype="U19")
     table["end_utc"] = np.array(calendar(end), dtype="U19")
     table["mid_BJD_TDB"] = middle * u.d
-    table["phase_start"], table["phase_end"], table["e_phase"] = phases[0], phases[1], e_phase
+    table["phase_start"], table["phase_end"] = (of_windows.phase(time) for time in bjd)
+    table["e_phase"] = of_windows.phase_error(middle)
     table["airmass_min"], table["airmass_max"] = airmass
     table["moon_separation"] = separation * u.deg
     table["moon_illumination"] = nights.moon_illumination[night]
-    table["duration"] = (end - start) * _MINUTES * u.min
-    _describe(table, _WINDOW_COLUMNS)
+    minutes = (end - start) * _MINUTES
+    table["duration"] = minutes * u.min
+    wanted = exposure[order] / 60.0
+    unknown = ~np.isfinite(wanted)
+    table["fits_exposure"] = MaskedColumn(minutes >= np.where(unknown, 0.0, wanted), mask=unknown)
     return table
 
 
@@ -235,7 +287,7 @@ def tabulate_nights(watched: StarNights, windows: QTable) -> QTable:
     -------
     `~astropy.table.QTable`
         A row a night: evening and morning of the darkness in UTC, its length, the Moon, the number of stars that can be
-        observed, and of windows and of stars with one.
+        observed, of windows, of those that are known to be shorter than the exposure, and of stars with a window.
     """
     nights = watched.nights
     dark = [nights.dark(night) for night in range(len(nights))]
@@ -244,6 +296,7 @@ def tabulate_nights(watched: StarNights, windows: QTable) -> QTable:
     moonless = [intersect(part, nights.moon_down(night)) for night, part in enumerate(dark)]
     without = np.array([24.0 * sum(high - low for low, high in part) for part in moonless])
     names = np.asarray(windows["night"], dtype=str)
+    too_short = ~np.ma.filled(np.ma.asarray(windows["fits_exposure"]), fill_value=True).astype(bool)
     table = QTable()
     table["night"] = np.array(nights.dates, dtype=str)
     table["site"] = np.full(len(nights), nights.site.name)
@@ -253,6 +306,7 @@ def tabulate_nights(watched: StarNights, windows: QTable) -> QTable:
     table["moon_illumination"] = nights.moon_illumination
     table["observable"] = [sum(bool(star[night]) for star in watched.usable) for night in range(len(nights))]
     table["windows"] = [int((names == night).sum()) for night in nights.dates]
+    table["too_short"] = [int(((names == night) & too_short).sum()) for night in nights.dates]
     table["targets"] = [len(set(windows["id"][names == night])) for night in nights.dates]
     _describe(table, _NIGHT_COLUMNS)
     return table
@@ -281,6 +335,7 @@ _WINDOW_COLUMNS = {
     "moon_separation": (".1f", "least angle from the Moon, up or not"),
     "moon_illumination": (".2f", "lit share of the Moon's disc at midnight"),
     "duration": (".1f", "length"),
+    "fits_exposure": ("", "whether the star's exposure fits into it; empty where the exposure is unknown"),
 }
 _NIGHT_COLUMNS = {
     "night": ("", "local date of the evening"),
@@ -292,5 +347,6 @@ _NIGHT_COLUMNS = {
     "moon_illumination": (".2f", "lit share of the Moon's disc at midnight"),
     "observable": ("", "stars that can be observed, whatever their phase"),
     "windows": ("", "windows at quadrature"),
+    "too_short": ("", "of these, windows that are shorter than the star's exposure"),
     "targets": ("", "stars with such a window"),
 }

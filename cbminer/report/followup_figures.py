@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from cbminer.columns import FloatArray, label_column, values
 from cbminer.followup.planning import FollowUpPlan
+from cbminer.followup.target_formats.stars import SIMULATED
 from cbminer.followup.velocities import CONFIGURATIONS
 from cbminer.report.figures import STYLE
 
@@ -28,9 +29,7 @@ _HOURS = 24.0
 def _figure(width: float, height: float, plan: FollowUpPlan) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     if plan.simulated:
-        figure.supxlabel(
-            "mock survey: SIMULATED stars, not observations", fontsize=8, color=_VERMILION, x=0.99, ha="right"
-        )
+        figure.supxlabel(f"mock survey: {SIMULATED}", fontsize=8, color=_VERMILION, x=0.99, ha="right")
     return figure
 
 
@@ -178,15 +177,18 @@ def _draw_velocities(axes: Any, plan: FollowUpPlan, row: int) -> None:
             point = _whole(curves.phase, curves.point[star])
             axes.plot(*point, color=colour, ls=":", lw=0.7, label=f"{label}, point masses" if first else None)
             low, middle, high = plan.velocities[row][configuration].interval(f"K{star + 1}")
-            sign = -1.0 if star == 0 else 1.0
+            # The star behind at phase 0 approaches after it.
+            sign = -1.0 if first != curves.turned else 1.0
             for quadrature, turn in ((0.25, sign), (0.75, -sign)):
                 place = quadrature + (0.012 if number else -0.012)
                 error = [[middle - low], [high - middle]] if turn > 0 else [[high - middle], [middle - low]]
                 axes.errorbar([place], [turn * middle], yerr=error, color=colour, fmt=".", ms=3, lw=0.9, capsize=2)
+    turned = [_STYLES[name][2] for name, curves in plan.curves[row].items() if curves.turned]
+    words = f"\nless massive star behind at 0: {', '.join(turned)}" if turned else ""
     axes.set_xlim(0.0, 1.0)
     stars = plan.stars
     magnitude, period = values(stars, "V_mag", "mag")[row], values(stars, "period", "d")[row]
-    axes.set_title(f"{stars['id'][row]}   P = {period:.5f} d   V = {magnitude:.2f}", fontsize=8)
+    axes.set_title(f"{stars['id'][row]}   P = {period:.5f} d   V = {magnitude:.2f}{words}", fontsize=8)
 
 
 def _whole(phase: FloatArray, velocity: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -8,6 +8,7 @@ from astropy.table import QTable
 
 from cbminer.columns import label_column, values
 from cbminer.followup.planning import FollowUpPlan
+from cbminer.followup.target_formats.stars import SIMULATED
 from cbminer.followup.targets import write_target_lists
 from cbminer.judged import JUDGED_FILE
 from cbminer.provenance import Provenance, hash_files, write_provenance
@@ -17,7 +18,6 @@ from cbminer.report.followup_figures import observability_pages, velocity_figure
 __all__ = ["describe_plan", "plan_lines", "write_follow_up"]
 
 PLAN_FILE = "plan.txt"
-_SIMULATED = "SIMULATED STARS, NOT OBSERVATIONS"
 _MOST_LINES = 20
 
 
@@ -81,7 +81,7 @@ def write_follow_up(
 def _meta(plan: FollowUpPlan) -> dict[str, object]:
     meta: dict[str, object] = {"survey": plan.provenance.survey, "site": plan.site.label, "notes": list(plan.notes)}
     if plan.simulated:
-        meta["warning"] = "simulated stars, not observations"
+        meta["warning"] = SIMULATED
     return meta
 
 
@@ -125,11 +125,13 @@ def describe_plan(plan: FollowUpPlan) -> list[str]:
     """
     dates = plan.watched.nights.dates
     with_window = len(set(plan.windows["id"])) if len(plan.windows) else 0
-    lines = [_SIMULATED] if plan.simulated else []
+    lines = [SIMULATED] if plan.simulated else []
     lines.append(
         f"{plan.site.label}, {dates[0]} to {dates[-1]}: {len(plan.windows)} windows at quadrature of {with_window} of "
         f"{len(plan.stars)} stars"
     )
+    if too_short := int(np.sum(plan.nights["too_short"])):
+        lines.append(f"{too_short} of the windows are shorter than the exposure of their star")
     if plan.fitted:
         lines.append(f"mass ratios and inclinations of {plan.fitted} stars are those of their fits")
     lines += ["", _STAR_HEADER, *list(_star_lines(plan.stars))[:_MOST_LINES]]
@@ -153,7 +155,7 @@ def plan_lines(plan: FollowUpPlan) -> Iterator[str]:
     """
     dates = plan.watched.nights.dates
     if plan.simulated:
-        yield _SIMULATED
+        yield SIMULATED
         yield ""
     yield f"Follow-up at {plan.site.label}, nights of {dates[0]} to {dates[-1]}"
     yield ""
@@ -225,7 +227,7 @@ def _night_line(night: QTable.Row) -> str:
     return (
         f"Night of {night['night']}: dark {evening} to {morning} UTC, Moon "
         f"{100 * float(night['moon_illumination']):.0f} % lit and down for {moonless:.1f} of {dark:.1f} h; "
-        f"{night['windows']} windows"
+        f"{night['windows']} windows" + (f", {night['too_short']} too short" if night["too_short"] else "")
     )
 
 
@@ -238,5 +240,10 @@ def _window_line(windows: QTable, row: int, stars: QTable, star: int) -> str:
     return (
         f"  {times:<13}{window['id']:<20}{_shown(magnitude, '.2f'):>6}{phase:>15}{window['e_phase']:>9.4f}{airmass:>13}"
         f"{window['moon_separation'].to_value('deg'):>11.0f}{window['duration'].to_value('min'):>6.0f}"
-        f"{_shown(exposure, '.0f'):>8}"
+        f"{_shown(exposure, '.0f'):>8}{_mark(windows['fits_exposure'][row])}"
     )
+
+
+def _mark(fits: object) -> str:
+    """Mark of a window by whether the exposure of its star fits into it; masked where that is unknown."""
+    return "" if fits is np.ma.masked or fits else "  too short"

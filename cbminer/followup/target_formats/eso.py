@@ -9,7 +9,7 @@ out, so that those of p2 stay. Time constraints bound the *start* of a block: ea
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from astropy.table import QTable
 from pydantic import ValidationError
 
 from cbminer.columns import label_column
-from cbminer.errors import InputFormatError
+from cbminer.errors import InputFormatError, SettingsError
 from cbminer.followup.target_formats.eso_blocks import (
     PRIORITIES,
     EsoBlock,
@@ -30,11 +30,11 @@ from cbminer.followup.target_formats.eso_blocks import (
     EsoTimeConstraint,
 )
 from cbminer.followup.target_formats.sexagesimal import dec_degrees, dec_text, ra_degrees, ra_text
-from cbminer.followup.target_formats.stars import LeftOut, TargetStar, star_table
+from cbminer.followup.target_formats.stars import SIMULATED, LeftOut, TargetStar, star_table
 from cbminer.followup.target_settings import EsoSettings
 from cbminer.whole_file import written_whole
 
-__all__ = ["check_eso", "read_eso", "read_eso_windows", "write_eso"]
+__all__ = ["check_eso", "read_eso", "read_eso_windows", "require_eso_site", "write_eso"]
 
 _MINUTE = timedelta(minutes=1)
 _WINDOW_COLUMNS = ("id", "site", "start_utc", "end_utc")
@@ -52,29 +52,38 @@ def write_eso(
     stars : sequence of TargetStar
         The stars, in order of priority.
     windows : `~astropy.table.QTable` or None
-        Observable windows: id, site, start_utc and end_utc, ISO dates on UTC.
+        Observable windows: id, site, start_utc and end_utc, ISO dates on UTC. None for blocks that p2 may run at any
+        time.
     settings : EsoSettings
         Constraints.
 
     Returns
     -------
     tuple of LeftOut
-        Windows that are too short for the exposure.
+        Windows that are too short for the exposure, and stars that have no other ones: without a time constraint their
+        blocks would be run at any phase.
 
     Raises
     ------
+    SettingsError
+        If none of the windows is of the site of the settings, or they are of several and the settings name none.
     InputFormatError
         If a star or a window does not fit the format.
     OutputError
         If the file cannot be written.
     """
     found = _windows(windows, settings.site)
+    if windows is not None:
+        require_eso_site(settings, label_column(windows, "site").tolist())
     blocks, left = [], []
-    for index, star in enumerate(stars):
-        times, short = _time_constraints(star, found.get(star.id, []))
-        left += [LeftOut(star.id, "eso", reason) for reason in short]
-        comment = f"cbminer: {star.comment}; {_on_times(star, times, windows, settings.site)}"
-        priority = 1 + index * PRIORITIES // max(len(stars), 1)
+    timed = [(star, *_time_constraints(star, found.get(star.id, []))) for star in stars]
+    kept = [(star, times) for star, times, _ in timed if times or windows is None]
+    for star, times, short in timed:
+        reasons = short if times or windows is None else [_why_left_out(star, short)]
+        left += [LeftOut(star.id, "eso", reason) for reason in reasons]
+    for index, (star, times) in enumerate(kept):
+        comment = f"cbminer: {star.comment}; {_on_times(star, times)}"
+        priority = 1 + index * PRIORITIES // len(kept)
         try:
             blocks.append(_block(star, priority, times, comment, settings))
         except ValidationError as error:
@@ -83,7 +92,7 @@ def write_eso(
     simulated = any(star.simulated for star in stars)
     listing = EsoList(
         simulated=simulated,
-        comment="SIMULATED stars, not to be observed" if simulated else "magnitudes at maximum light; times on UTC",
+        comment=SIMULATED if simulated else "magnitudes at maximum light; times on UTC",
         obs_blocks=tuple(blocks),
     )
     text = json.dumps(listing.model_dump(mode="json", by_alias=True, exclude_none=True), indent=1)
@@ -116,7 +125,34 @@ def _block(
     )
 
 
-def _windows(windows: QTable | None, site: str) -> dict[str, list[tuple[datetime, datetime]]]:
+def require_eso_site(settings: EsoSettings, sites: Iterable[str]) -> None:
+    """Refuse windows of which it is not clear that they are those of the telescope.
+
+    Parameters
+    ----------
+    settings : EsoSettings
+        Settings; site is None for the one of the windows.
+    sites : iterable of str
+        Sites of the windows; none where there is no window.
+
+    Raises
+    ------
+    SettingsError
+        If none of them is the site of the settings, or they are several and the settings name none.
+    """
+    known = sorted({site.casefold() for site in sites})
+    if settings.site is None and len(known) > 1:
+        msg = f"the windows are of several sites ({', '.join(known)}): set targets.eso.site to one of them"
+        raise SettingsError(msg)
+    if settings.site is not None and known and settings.site.casefold() not in known:
+        msg = (
+            f"targets.eso.site is {settings.site!r}, and the windows are of {', '.join(known)}: leave it unset, or "
+            "plan for that site"
+        )
+        raise SettingsError(msg)
+
+
+def _windows(windows: QTable | None, site: str | None) -> dict[str, list[tuple[datetime, datetime]]]:
     if windows is None:
         return {}
     missing = [name for name in _WINDOW_COLUMNS if name not in windows.colnames]
@@ -126,7 +162,7 @@ def _windows(windows: QTable | None, site: str) -> dict[str, list[tuple[datetime
     columns = (label_column(windows, name) for name in _WINDOW_COLUMNS)
     found: dict[str, list[tuple[datetime, datetime]]] = {}
     for star, place, start, end in zip(*columns, strict=True):
-        if place.casefold() != site.casefold():
+        if site is not None and place.casefold() != site.casefold():
             continue
         try:
             times = tuple(datetime.fromisoformat(text.replace(" ", "T")) for text in (start, end))
@@ -168,9 +204,17 @@ def _minute_after(time: datetime) -> datetime:
     return whole if whole == time else whole + _MINUTE
 
 
-def _on_times(star: TargetStar, times: Sequence[EsoTimeConstraint], windows: QTable | None, site: str) -> str:
+def _why_left_out(star: TargetStar, short: Sequence[str]) -> str:
+    if star.no_windows:
+        return star.no_windows
+    if short:
+        return f"none of its {len(short)} windows is long enough for {star.exposure:.0f} s, or for a minute"
+    return "it has no window in these nights"
+
+
+def _on_times(star: TargetStar, times: Sequence[EsoTimeConstraint]) -> str:
     if not times:
-        return "no time constraints" + ("" if windows is None else f" since no window of {site} was found that fits")
+        return "no time constraints"
     if np.isfinite(star.exposure):
         return f"starts leave room for an exposure of {star.exposure:.0f} s and no overheads"
     return "starts are the whole windows since the exposure is unknown"

@@ -20,7 +20,7 @@ from astropy.utils.exceptions import AstropyWarning
 
 from cbminer.errors import InputFormatError, SettingsError
 from cbminer.followup.target_formats.schema import Cell, Row, check_names, checked_rows, load_schema
-from cbminer.followup.target_formats.stars import LeftOut, TargetStar, star_table
+from cbminer.followup.target_formats.stars import SIMULATED, LeftOut, TargetStar, star_table
 from cbminer.followup.target_formats.text_table import number_cells
 from cbminer.followup.target_settings import FourmostSettings
 from cbminer.whole_file import written_whole
@@ -95,7 +95,7 @@ def write_fourmost(path: Path, stars: Sequence[TargetStar], *, settings: Fourmos
     primary.header["ORIGIN"] = "cbminer"
     if any(star.simulated for star in stars):
         for part in (primary, table):
-            part.header["WARNING"] = "SIMULATED stars, not to be observed"
+            part.header["WARNING"] = SIMULATED
     for part in (primary, table):
         part.add_checksum(when=_FIXED_DATE)
     with written_whole(path) as temporary:

@@ -17,7 +17,7 @@ from astropy.table import QTable
 from astropy.utils.exceptions import AstropyWarning
 
 from cbminer.errors import InputFormatError, SettingsError
-from cbminer.followup.target_formats.stars import LeftOut, TargetStar
+from cbminer.followup.target_formats.stars import SIMULATED, LeftOut, TargetStar
 from cbminer.followup.target_settings import MocSettings
 from cbminer.whole_file import written_whole
 
@@ -82,7 +82,7 @@ def write_moc(path: Path, stars: Sequence[TargetStar], *, settings: MocSettings)
         coverage = moc.new_empty(settings.max_order)
     words = {"MOCID": "cbminer-targets"}
     if any(star.simulated for star in stars):
-        words["WARNING"] = "SIMULATED stars, not to be observed"
+        words["WARNING"] = SIMULATED
     with written_whole(path) as temporary:
         coverage.save(temporary, format="fits", overwrite=True, fits_keywords=words)
     return ()

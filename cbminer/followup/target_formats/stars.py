@@ -11,7 +11,9 @@ from astropy.table import QTable
 from cbminer.columns import float_column, label_column, text_column, values
 from cbminer.errors import InputFormatError
 
-__all__ = ["LeftOut", "TargetStar", "star_table", "target_stars"]
+__all__ = ["SIMULATED", "LeftOut", "TargetStar", "star_table", "target_stars"]
+
+SIMULATED = "SIMULATED stars, not observations"
 
 _NEEDED = ("id", "galaxy", "survey", "rank", "RAJ2000", "DEJ2000")
 _UNITS = {
@@ -71,6 +73,8 @@ class TargetStar:
         Time of the deeper minimum, heliocentric Julian date on UTC.
     exposure : float
         Exposure time in seconds.
+    no_windows : str
+        Why it can have no windows, such as a lost ephemeris; empty where it can.
     """
 
     id: str
@@ -86,6 +90,7 @@ class TargetStar:
     period: float
     T0_HJD_UTC: float
     exposure: float
+    no_windows: str = ""
 
     @property
     def simulated(self) -> bool:
@@ -95,7 +100,7 @@ class TargetStar:
     @property
     def comment(self) -> str:
         """What an observer should know of it, one line without commas."""
-        parts = ["SIMULATED star; not to be observed"] if self.simulated else []
+        parts = ["SIMULATED star; not an observation"] if self.simulated else []
         parts.append(f"rank {self.rank}" if self.rank > 0 else "no rank")
         parts.extend(
             f"{name} = {number:.3f} at maximum" if np.isfinite(number) else f"{name} unknown"
@@ -114,7 +119,7 @@ def target_stars(targets: QTable) -> list[TargetStar]:
     ----------
     targets : `~astropy.table.QTable`
         Columns id, galaxy, survey, rank, RAJ2000 and DEJ2000; V_mag, I_mag, depth1, E_VI, period, T0_HJD_UTC and
-        exposure where they are known. Any of the latter may be masked.
+        exposure where they are known, and no_windows. Any of the latter may be masked.
 
     Returns
     -------
@@ -136,9 +141,17 @@ def target_stars(targets: QTable) -> list[TargetStar]:
         for name, unit in _UNITS.items()
     }
     texts = [label_column(targets, name).tolist() for name in ("id", "galaxy", "survey")]
+    against = label_column(targets, "no_windows").tolist() if "no_windows" in targets.colnames else [""] * n
     ranks = np.nan_to_num(values(targets, "rank")).astype(int).tolist()
     stars = [
-        TargetStar(name, galaxy, survey, ranks[i], **{key: float(column[i]) for key, column in numbers.items()})
+        TargetStar(
+            name,
+            galaxy,
+            survey,
+            ranks[i],
+            no_windows=against[i],
+            **{key: float(column[i]) for key, column in numbers.items()},
+        )
         for i, (name, galaxy, survey) in enumerate(zip(*texts, strict=True))
     ]
     _refuse_strange(stars)
