@@ -65,11 +65,28 @@ def _binarised(*methods: str) -> Callable[[Usage], bool]:
 
 def _vizier(usage: Usage) -> bool:
     asked = "vizier" in (usage.setting("survey.catalogue"), usage.setting("morphology_table.table"))
-    return not usage.simulated and (asked or "gaia" in usage.products)
+    return not usage.simulated and ((usage.selected and asked) or "gaia" in usage.products)
 
 
-def _of(galaxy: str) -> Callable[[Usage], bool]:
-    return lambda usage: galaxy in usage.galaxies
+def _distance(galaxy: str) -> Callable[[Usage], bool]:
+    return lambda usage: galaxy in usage.galaxies and usage.default_modulus(galaxy)
+
+
+def _selected(usage: Usage) -> bool:
+    return usage.selected
+
+
+def _relation(usage: Usage) -> bool:
+    """Whether the relation is the package's, or of the form that it has: given coefficients are their author's."""
+    return usage.selected and usage.setting("selection.plc.mode") != "coefficients"
+
+
+def _tables(*presets: str) -> Callable[[Usage], bool]:
+    return lambda usage: usage.preset in presets
+
+
+def _gaia(usage: Usage) -> bool:
+    return "gaia" in usage.products or usage.preset in {"gaia", "gaia-raw"}
 
 
 def _plane(usage: Usage) -> bool:
@@ -89,17 +106,17 @@ RULES = (
     Rule(("Graczyk2011",), "the catalogue of eclipsing binaries", _release("Graczyk et al. 2011")),
     Rule(("Pawlak2013",), "the catalogue of eclipsing binaries", _release("Pawlak et al. 2013")),
     Rule(("SkowronJ2016",), "the form of the errors of photometry", _always),
-    Rule(("Skowron2021",), "reddening of the Clouds, and extinction by it", _always),
-    Rule(("Pietrzynski2019",), "the distance of the LMC", _of("LMC")),
-    Rule(("Graczyk2020",), "the distance of the SMC", _of("SMC")),
+    Rule(("Skowron2021",), "reddening of the Clouds, and extinction by it", _selected),
+    Rule(("Pietrzynski2019",), "the distance of the LMC", _distance("LMC")),
+    Rule(("Graczyk2020",), "the distance of the SMC", _distance("SMC")),
     Rule(("VanDerMarel2001",), "distances in a plane", _plane),
-    Rule(("Pawlak2016PLC",), "the period-luminosity-colour relation of early-type contact binaries", _always),
+    Rule(("Pawlak2016PLC",), "the period-luminosity-colour relation of early-type contact binaries", _relation),
     Rule(
         ("PecautMamajek2013", "LanzHubeny2007", "Martins2005"),
         "colours and bolometric corrections of the derived relation, or of the population",
         lambda usage: (
-            usage.setting("selection.plc.mode") == "derived"
-            or usage.setting("population.colours.source") == "pecaut-mamajek"
+            (usage.selected and usage.setting("selection.plc.mode") == "derived")
+            or (usage.ranked and usage.setting("population.colours.source") == "pecaut-mamajek")
         ),
     ),
     Rule(("Bodi2021", "Matijevic2012"), "the morphology parameter c and its scale", _always),
@@ -139,10 +156,20 @@ RULES = (
         _colours("kurucz"),
     ),
     Rule(("Lange2023", "ForemanMackey2016"), "fits by nested sampling", lambda usage: "fits" in usage.products),
-    Rule(("Prsa2016", "Horvat2018", "Conroy2020"), "PHOEBE beside the fits", lambda usage: "phoebe" in usage.products),
+    Rule(
+        ("Prsa2016", "Horvat2018", "Jones2020", "Conroy2020"),
+        "PHOEBE beside the fits",
+        lambda usage: "phoebe" in usage.products,
+    ),
     Rule(("Brown2001",), "errors of completeness", lambda usage: "completeness" in usage.products),
     Rule(("Ochsenbein2000",), "VizieR", _vizier),
-    Rule(("Gaia2016", "Gaia2023", "Mowlavi2023"), "Gaia DR3", lambda usage: "gaia" in usage.products),
+    Rule(("Gaia2016", "Gaia2023"), "Gaia DR3", _gaia),
+    Rule(("Mowlavi2023",), "its eclipsing binaries", lambda usage: "gaia" in usage.products),
+    Rule(("Eyer2023",), "its epoch photometry", _tables("gaia", "gaia-raw")),
+    Rule(("Shappee2014", "Hart2023"), "ASAS-SN and its Sky Patrol", _tables("asas-sn")),
+    Rule(("Bellm2019", "Masci2019"), "ZTF", _tables("ztf", "ztf-alerce")),
+    Rule(("Forster2021",), "ALeRCE", _tables("ztf-alerce")),
+    Rule(("Ivezic2019",), "the survey of the Rubin Observatory", _tables("rubin", "rubin-nested")),
     Rule(("Wenger2000",), "SIMBAD", lambda usage: "simbad" in usage.products),
     Rule(("Astropy2013", "Astropy2018", "Astropy2022"), "astropy", _always),
     Rule(("Harris2020", "Virtanen2020", "Hunter2007", "Lam2015"), "numpy, scipy, matplotlib and numba", _always),
@@ -171,7 +198,7 @@ ACKNOWLEDGEMENTS = (
         "(https://www.cosmos.esa.int/gaia), processed by the Gaia Data Processing and Analysis Consortium (DPAC, "
         "https://www.cosmos.esa.int/web/gaia/dpac/consortium). Funding for the DPAC has been provided by national "
         "institutions, in particular the institutions participating in the Gaia Multilateral Agreement.",
-        lambda usage: "gaia" in usage.products,
+        _gaia,
     ),
 )
 
@@ -228,7 +255,9 @@ def citation_lines(usage: Usage, *, bibtex: bool) -> Iterator[str]:
     about = "all that cbminer can use" if usage.everything else "what this run used"
     yield f"{mark}References of {about}."
     for remark in usage.remarks:
-        yield f"{mark}To be seen to by you: {remark}."
+        # To BibTeX an entry begins at this sign, wherever it stands.
+        plain = remark.replace("@", "(at)") if bibtex else remark
+        yield f"{mark}To be seen to by you: {plain}."
     yield ""
     last = ""
     for reference, why in cited(usage):

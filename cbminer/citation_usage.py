@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cbminer.errors import CbminerError
-from cbminer.provenance import Provenance, read_provenance
+from cbminer.errors import CbminerError, OutputError
+from cbminer.provenance import PROVENANCE_FILE, Provenance, read_provenance
 
 __all__ = ["Usage", "usage_of_run"]
 
-_MODULI = {"LMC": "18.477 mag", "SMC": "18.977 mag"}
+_DEFAULT_MODULI = {"LMC": "18.477 mag", "SMC": "18.977 mag"}
 _OBSERVED = "ogle"
 _SIMULATED = "mock"
 
@@ -63,6 +63,32 @@ class Usage:
         """Whether the stars are OGLE's."""
         return self.survey == _OBSERVED
 
+    @property
+    def selected(self) -> bool:
+        """Whether stars were selected, with distances and reddening, and not only measured."""
+        return bool(self.galaxies)
+
+    @property
+    def preset(self) -> str:
+        """Layout of a known survey, of which tables were measured; empty for none."""
+        observed = not self.selected and not self.simulated
+        return str(self.setting("table.preset") or "") if observed else ""
+
+    def default_modulus(self, galaxy: str) -> bool:
+        """Tell whether the distance of a Cloud is that of the package.
+
+        Parameters
+        ----------
+        galaxy : str
+            The Cloud.
+
+        Returns
+        -------
+        bool
+            False also where the run does not say.
+        """
+        return bool(self.setting(f"cloud.{galaxy}.distance.distance_modulus") == _DEFAULT_MODULI.get(galaxy))
+
     def setting(self, path: str) -> Any:
         """Look a setting up.
 
@@ -103,8 +129,17 @@ def usage_of_run(run: Path) -> Usage:
         If it is not the output of a run.
     """
     provenance = read_provenance(run)
+    try:
+        return _usage(run, provenance)
+    except (AttributeError, KeyError, TypeError) as error:
+        msg = f"{run / PROVENANCE_FILE} is not as cbminer writes it ({error}): run the command again with --overwrite"
+        raise OutputError(msg) from error
+
+
+def _usage(run: Path, provenance: Provenance) -> Usage:
     remarks = [*_remarks(provenance)]
-    grid, about = _grid(provenance.settings)
+    # Settings name a grid in runs too that make no use of it.
+    grid, about = _grid(provenance.settings) if provenance.ranking else ("", [])
     method, lost = _network(provenance.classifier)
     return Usage(
         survey=provenance.survey,
@@ -123,11 +158,19 @@ def usage_of_run(run: Path) -> Usage:
 def _remarks(provenance: Provenance) -> list[str]:
     """Say what the user has to cite beside what is listed."""
     found = []
-    if provenance.survey not in (_OBSERVED, _SIMULATED):
+    usage = Usage(survey=provenance.survey, galaxies=tuple(provenance.galaxies), settings=provenance.settings)
+    if usage.preset:
+        found.append(f"the layout was that of {usage.preset}: acknowledge {provenance.survey} as its archive asks")
+    elif provenance.survey not in (_OBSERVED, _SIMULATED):
         found.append(f"the stars are of {provenance.survey}: cite that survey and its catalogue")
     if provenance.survey == _SIMULATED:
         found.append("the stars are SIMULATED: nothing observed was used, so no survey is cited")
-    usage = Usage(settings=provenance.settings)
+    return [*found, *(_remarks_of_selection(provenance, usage) if usage.selected else [])]
+
+
+def _remarks_of_selection(provenance: Provenance, usage: Usage) -> list[str]:
+    """Say what is to be cited for distances, reddening and a relation that are the user's."""
+    found = []
     table = usage.setting("reddening.map")
     if table:
         found.append(f"reddening is of the map {Path(table).name}: cite its source")
@@ -138,7 +181,7 @@ def _remarks(provenance: Provenance) -> list[str]:
         found.append("coefficients of the period-luminosity-colour relation were given: cite their source")
     for galaxy in provenance.galaxies:
         modulus = usage.setting(f"cloud.{galaxy}.distance.distance_modulus")
-        if modulus not in (None, _MODULI.get(galaxy)):
+        if modulus is not None and not usage.default_modulus(galaxy):
             found.append(f"the distance modulus of the {galaxy} is {modulus}: cite its source")
     if provenance.survey == _OBSERVED and any("not recognised" in text for text in provenance.releases.values()):
         found.append("the release of the catalogue was not recognised: cite the one that you mined")

@@ -13,7 +13,6 @@ from astropy.table import QTable, vstack
 from cbminer.catalogue.schema import COLUMNS, ColumnSpec, round_columns, spec_of
 from cbminer.classifier.prediction import classifier_model
 from cbminer.columns import float_column, text_column, values
-from cbminer.errors import InputFormatError
 from cbminer.flags import Flag
 from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, fit_curves, single_threaded_algebra, summarise
 from cbminer.monitor import Monitor
@@ -24,15 +23,12 @@ from cbminer.report.figures import FoldedCurve
 from cbminer.report.shape_figure import phase_offset
 from cbminer.settings import Settings
 from cbminer.survey.table import TableBlock, TablePoints, collect_points, star_order
-from cbminer.survey.table_settings import TableLayout
-from cbminer.tables import find_column, number_column, read_user_table
+from cbminer.survey.table_periods import ListedPeriods, read_periods
+from cbminer.survey.table_settings import TableLayout, TableSettings
 
 __all__ = ["MeasuredTable", "ShownCurve", "measure_table"]
 
 _MODEL_PHASE = np.linspace(-0.25, 1.25, 301)
-_IDS = ("id", "star", "name", "source_id", "object_id", "objectId", "oid", "asas_sn_id", "ID", "Star", "Name")
-_PERIODS = ("period", "P", "per", "Period", "Per")
-_EPOCHS = ("T0", "epoch", "HJD0", "t0_fit", "BJD0")
 _OWN = {
     "band": "Band that was measured, as the table names it",
     "mag_median": "Median magnitude in the band",
@@ -80,14 +76,6 @@ class MeasuredTable:
     inputs: list[InputFile]
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """Periods and epochs that a table of the user gives, in days by star."""
-
-    periods: dict[str, float]
-    epochs: dict[str, float]
-
-
 def measure_table(
     paths: Sequence[Path],
     *,
@@ -122,12 +110,15 @@ def measure_table(
     SettingsError
         If the layout is incomplete, or there is no such classifier.
     InputFormatError
-        If a table is not as the layout says.
+        If a table is not as the layout says, or holds no points to measure.
+    OutputError
+        If there is no room for points that wait outside of memory.
     """
     monitor = monitor or Monitor()
     classifier_model(settings.classifier.model)
-    listed = _Listed({}, {}) if periods is None else _read_periods(periods)
-    with collect_points(paths, settings=settings.table) as points, single_threaded_algebra():
+    listed = ListedPeriods({}, {}) if periods is None else read_periods(periods)
+    limit = settings.measurement.cleaning.max_mag_err
+    with collect_points(paths, settings=settings.table, max_mag_err=limit) as points, single_threaded_algebra():
         parts: list[QTable] = []
         shown: list[ShownCurve] = []
         counts: Counter[str] = Counter()
@@ -147,34 +138,12 @@ def measure_table(
             shown=shown,
             layout=points.layout,
             counts=_all_counts(points, counts),
-            notes=list(_notes(points, stars, listed)),
+            notes=[*_notes_on_times(settings.table), *_notes(points, stars, listed)],
             inputs=[hash_files(path.name, [path]) for path in (*paths, *([periods] if periods else []))],
         )
 
 
-def _read_periods(path: Path) -> _Listed:
-    what = "table of periods"
-    table = read_user_table(path, what=what)
-    star, period, epoch = (find_column(table, names) for names in (_IDS, _PERIODS, _EPOCHS))
-    if star is None or period is None:
-        lacking = "stars (such as id)" if star is None else "periods (such as period)"
-        msg = f"{what} {path} has no column of {lacking}: it has {', '.join(table.colnames)}"
-        raise InputFormatError(msg)
-    names = [str(name).strip() for name in table[star]]
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
-        msg = f"{what} {path} has more than one row of star {twice}: leave one"
-        raise InputFormatError(msg)
-    days = number_column(table, period, unit="d", where=f"{what} {path}")
-    wrong = np.flatnonzero(np.isinf(days) | (days <= 0))
-    if len(wrong):
-        msg = f"{what} {path}, row {wrong[0] + 1}: period {days[wrong[0]]:g} d of star {names[wrong[0]]} is no period"
-        raise InputFormatError(msg)
-    epochs = {} if epoch is None else dict(zip(names, number_column(table, epoch, unit="d"), strict=True))
-    return _Listed(dict(zip(names, days.tolist(), strict=True)), epochs)
-
-
-def _with_periods(block: TableBlock, listed: _Listed) -> TableBlock:
+def _with_periods(block: TableBlock, listed: ListedPeriods) -> TableBlock:
     stars = block.stars.copy()
     for name, found in (("period", listed.periods), ("T0", listed.epochs)):
         given = np.array([found.get(star, np.nan) for star in block.curves.stars])
@@ -184,15 +153,13 @@ def _with_periods(block: TableBlock, listed: _Listed) -> TableBlock:
 
 
 def _chunks(block: TableBlock, size: int) -> Iterator[TableBlock]:
-    has_points = np.flatnonzero(np.diff(block.curves.offsets) > 0)
-    for first in range(0, len(has_points), size):
-        places = has_points[first : first + size]
+    for first in range(0, len(block.curves), size):
+        places = np.arange(first, min(first + size, len(block.curves)))
         yield TableBlock(block.curves.stars_at(places), block.stars[places])
 
 
 def _measure(chunk: TableBlock, settings: Settings, survey: str) -> tuple[QTable, list[ShownCurve], Counter[str]]:
     period, epoch = (values(chunk.stars, name, "d") for name in ("period", "T0"))
-    period = np.where(period > 0, period, np.nan)
     tasks = [StarTask(*item) for item in zip(chunk.curves.stars, period.tolist(), epoch.tolist(), strict=True)]
     fitted = fit_curves(chunk.curves, tasks, settings=settings.measurement)
     measured = summarise(fitted, tasks, classifier=settings.classifier)
@@ -271,10 +238,16 @@ def _best(curves: list[ShownCurve], most: int) -> list[ShownCurve]:
 def _all_counts(points: TablePoints, measured: Counter[str]) -> dict[str, int]:
     counts = {f"rows: {name}": count for name, count in sorted(points.reasons.items())}
     counts |= {"stars with points": points.n_stars, "stars without": points.n_without}
+    counts |= {"stars of the second band only": points.n_second_only}
     return counts | dict(measured)
 
 
-def _notes(points: TablePoints, stars: QTable, listed: _Listed) -> Iterator[str]:
+def _notes_on_times(table: TableSettings) -> Iterator[str]:
+    if table.time_at is None and not table.preset:
+        yield "times are taken as heliocentric, as time_at is not set: sun, barycentre or earth"
+
+
+def _notes(points: TablePoints, stars: QTable, listed: ListedPeriods) -> Iterator[str]:
     for name in points.unfiltered:
         yield f"no column {name}: points are not filtered by it"
     if points.layout.time_at == "earth":
@@ -284,6 +257,9 @@ def _notes(points: TablePoints, stars: QTable, listed: _Listed) -> Iterator[str]
                 f"{lacking:,} stars have no coordinates: their times are those at the Earth, up to 8.3 minutes off, "
                 f"which blurs periods below half a day (set ra_column and dec_column)"
             )
+    if points.n_second_only:
+        bands = ", ".join(points.layout.bands_second)
+        yield f"{points.n_second_only:,} stars have points in {bands} only and are not measured: choose them by --band"
     strangers = set(listed.periods) - {str(star) for star in stars["id"]}
     if strangers:
         yield f"{len(strangers):,} stars of the table of periods have no light curve, such as {min(strangers)}"

@@ -20,6 +20,7 @@ from cbminer.errors import InputFormatError, OutputError
 from cbminer.judged import JUDGED_FILE
 from cbminer.provenance import Provenance, write_provenance
 from cbminer.settings import load_settings
+from cbminer.survey.table_settings import preset_names
 from cbminer.theory.grid import write_grid
 
 STANDARD = {
@@ -52,6 +53,12 @@ def run_of(folder, *, change=None, **provenance):
         inner[last] = value
     write_provenance(folder, Provenance(**(content | provenance)))
     return folder
+
+
+def measured_of(folder, *, preset, survey="x", change=None):
+    """Output folder of the command measure."""
+    change = {"table.preset": preset} | (change or {})
+    return run_of(folder, change=change, survey=survey, galaxies=[], releases={}, ranking=None)
 
 
 # The file
@@ -206,6 +213,58 @@ def test_the_user_is_told_what_only_the_user_knows(tmp_path):
     assert not {"Hurley2000", "Wu2023", "PecautMamajek2013", "Udalski2015"} & set(keys(usage))
 
 
+SELECTION = {
+    "Skowron2021", "Pawlak2016PLC", "Pietrzynski2019", "Graczyk2020", "PecautMamajek2013", "LanzHubeny2007",
+    "Kroupa2001", "Hurley2000", "Udalski2015", "Ochsenbein2000", "VanDerMarel2001",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("preset", "survey", "expected"),
+    [
+        ("gaia", "Gaia DR3", {"Gaia2016", "Gaia2023", "Eyer2023"}),
+        ("gaia-raw", "Gaia DR3", {"Gaia2016", "Gaia2023", "Eyer2023"}),
+        ("asas-sn", "ASAS-SN", {"Shappee2014", "Hart2023"}),
+        ("ztf", "ZTF", {"Bellm2019", "Masci2019"}),
+        ("ztf-alerce", "ZTF alerts", {"Bellm2019", "Masci2019", "Forster2021"}),
+        ("rubin", "Rubin DP1", {"Ivezic2019"}),
+        ("rubin-nested", "Rubin", {"Ivezic2019"}),
+        ("", "mine", set()),
+    ],
+)
+def test_measured_tables_cite_their_survey_and_nothing_of_a_selection(preset, survey, expected, tmp_path):
+    change = {"morphology_table.table": "vizier", "population.colours.source": "pecaut-mamajek"}
+    usage = usage_of_run(measured_of(tmp_path / "out", preset=preset, survey=survey, change=change))
+    found = set(keys(usage))
+    assert expected <= found
+    assert not found & SELECTION
+    assert {"Bodi2021", "Palmer2009", "Wu2023"} <= found
+    assert [item.service for item in acknowledged(usage)] == (["Gaia"] if "gaia" in preset else [])
+    (remark,) = usage.remarks
+    assert survey in remark
+    assert ("acknowledge" in remark) == bool(preset)
+    simulated = usage_of_run(measured_of(tmp_path / "mock", preset=preset, survey="mock"))
+    assert not expected & set(keys(simulated))
+
+
+def test_every_preset_of_a_table_has_its_references():
+    for preset in preset_names():
+        usage = Usage(survey="x", settings={"table": {"preset": preset}})
+        assert len(keys(usage)) > len(keys(Usage(survey="x"))), preset
+
+
+def test_what_the_user_gave_is_not_cited_as_the_package_s(tmp_path):
+    change = {"cloud.LMC.distance.distance_modulus": "18.5 mag", "selection.plc.mode": "coefficients"}
+    found = keys(usage_of_run(run_of(tmp_path / "run", change=change, galaxies=["LMC", "SMC"])))
+    assert not {"Pietrzynski2019", "Pawlak2016PLC", "PecautMamajek2013", "LanzHubeny2007"} & set(found)
+    assert "Graczyk2020" in found
+
+
+def test_odd_provenance_is_told(tmp_path):
+    with pytest.raises(OutputError, match=r"provenance\.json is not as cbminer writes it"):
+        usage_of_run(run_of(tmp_path / "run", releases=["LMC"]))
+
+
 @pytest.mark.parametrize(("code", "fabry"), [("MESA of Fabry et al. 2025", True), ("MESA", False)])
 def test_an_imported_grid(tmp_path, code, fabry):
     write_grid(make_grid(places_of([10.0], [0.9], [1.0]), about={"code": code}), tmp_path / "my-grid")
@@ -226,7 +285,16 @@ def test_later_products(tmp_path):
     (run / "cross_match_simbad.ecsv").write_text("")
     (run / "completeness").mkdir()
     usage = usage_of_run(run)
-    expected = {"Prsa2016", "Conroy2020", "Gaia2016", "Mowlavi2023", "Wenger2000", "Ochsenbein2000", "Brown2001"}
+    expected = {
+        "Prsa2016",
+        "Jones2020",
+        "Conroy2020",
+        "Gaia2016",
+        "Mowlavi2023",
+        "Wenger2000",
+        "Ochsenbein2000",
+        "Brown2001",
+    }
     assert expected <= set(keys(usage))
     assert [item.service for item in acknowledged(usage)] == ["OGLE", "VizieR", "SIMBAD", "Gaia"]
 
@@ -248,6 +316,10 @@ def test_every_entry_is_reached_by_a_run(tmp_path):
         for i, change in enumerate(variants)
         for j, release in enumerate(releases[: None if i == 0 else 1])
     ]
+    usages += [
+        usage_of_run(measured_of(tmp_path / preset, preset=preset))
+        for preset in ("gaia", "asas-sn", "ztf-alerce", "rubin")
+    ]
     usages += [replace(usages[0], network=method) for method in Method.__args__ if method != "float"]
     usages.append(replace(usages[0], products=frozenset({"fits", "phoebe", "completeness", "gaia", "simbad"})))
     assert {key for usage in usages for key in keys(usage)} == set(references())
@@ -262,7 +334,7 @@ def test_settings_that_rules_look_at_exist():
     usage = Usage(settings=load_settings().model_dump(mode="json"))
     for path in (
         "survey.catalogue", "selection.plc.mode", "population.colours.source", "period_choice.search",
-        "cloud.LMC.distance.geometry", "cloud.SMC.distance.distance_modulus",
+        "cloud.LMC.distance.geometry", "cloud.SMC.distance.distance_modulus", "table.preset",
     ):  # fmt: skip
         assert usage.setting(path) is not None
     for path in ("morphology_table", "reddening", "ranking"):
@@ -280,11 +352,13 @@ def test_an_older_run_without_odds_or_network(tmp_path):
 
 
 def test_bibtex_of_the_command_is_bibtex(tmp_path, capsys):
-    run = run_of(tmp_path / "run", change={"morphology_table.table": "vizier"})
+    change = {"morphology_table.table": "vizier", "reddening.map": "me@home.csv"}
+    run = run_of(tmp_path / "run", change=change)
     assert main(["cite", "--run", str(run)]) == 0
     text = capsys.readouterr().out
     assert list(parse_bibtex(text, name="output")) == keys(usage_of_run(run))
     assert all("@" not in line for line in text.splitlines() if line.startswith("%"))
+    assert "map me(at)home.csv" in text
     assert "% VizieR: This research has made use of the VizieR catalogue access tool" in text
     assert "% For the method:\n@article{Menon2026," in text
 

@@ -14,6 +14,7 @@ from cbminer.cli import main
 from cbminer.columns import values
 from cbminer.report.table_products import _atlas, shape_period_diagram
 from cbminer.settings import load_settings
+from cbminer.survey.table_periods import read_periods
 from cbminer.survey.table_settings import TableSettings
 from cbminer.synthetic.roche import RocheEngine
 from cbminer.synthetic.systems import BinarySystems
@@ -224,6 +225,7 @@ def test_what_is_missing_is_said(ztf, tmp_path, capsys):
     assert measure(path, "--preset", "asas-sn", "--band", "zr", "--periods", listed, "--out", tmp_path / "out") == 0
     said = capsys.readouterr().out
     assert "note: 6 stars have no coordinates" in said
+    assert "time_at is not set" not in said
     assert "note: 1 stars of the table of periods have no light curve, such as 77" in said
 
 
@@ -232,6 +234,13 @@ def test_what_is_missing_is_said(ztf, tmp_path, capsys):
     [
         ("oid,period\n1,0.7\n1,0.8\n", "more than one row of star 1"),
         ("oid,period\n1,-0.7\n", "row 1: period -0.7 d of star 1 is no period"),
+        ("oid,period\n1,0.7\n2,1e9\n", "row 2: period 1e+09 d of star 2 is no period"),
+        ("oid,period\n1,0.7\n2,short\n", "row 2: column period holds 'short'"),
+        ("oid,period\n1,0.7\n ,0.8\n", "row 2 has no identifier in column oid"),
+        ("oid,period\n1,0.7\n4.29580672e+18,0.8\n", "row 2: identifier 4.29580672e+18 in column oid"),
+        ("oid,period,T0\n1,0.7,57000.5\n", "row 1: epoch 57000.5 (T0) is no full heliocentric Julian date"),
+        ("oid,period\n1,0.7,3\n2,0.8\n", "1 lines have another number of fields"),
+        ("oid,period\n", "has no rows"),
         ("oid,length\n1,0.7\n", "no column of periods"),
         ("who,period\n1,0.7\n", "no column of stars"),
     ],
@@ -242,6 +251,59 @@ def test_a_table_of_periods_that_makes_no_sense_is_refused(content, message, ztf
     assert measure(ztf, "--preset", "ztf", "--periods", path, "--out", tmp_path / "out") == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("unit", ["", "h"])
+def test_a_table_of_periods_keeps_names_as_they_are_written(unit, tmp_path):
+    path = tmp_path / "p.csv"
+    path.write_text("id;P;T0\n007;0.5;2457000.25\n7;;\n12.0;nan;2457001.5\n")
+    listed = read_periods(path)
+    assert list(listed.periods) == ["007", "7", "12"]
+    np.testing.assert_array_equal(list(listed.periods.values()), [0.5, np.nan, np.nan])
+    np.testing.assert_array_equal(list(listed.epochs.values()), [2457000.25, np.nan, 2457001.5])
+    table = Table({"id": ["007"], "P": [12.0]})
+    table["P"].unit = unit or None
+    table.write(tmp_path / "p.vot", format="votable")
+    assert read_periods(tmp_path / "p.vot").periods == {"007": 0.5 if unit else 12.0}
+
+
+def test_names_of_any_kind_reach_every_product(fluxes, tmp_path):
+    """A dollar begins no formula, and FITS holds what it can of letters that it has not."""
+    rows = ztf_rows({"1": fluxes["1"], "4": fluxes["4"]}, n=120)
+    names = np.where(rows["oid"] == 1, "a$b_{$", "Bélla")
+    pq.write_table(pa.table(rows | {"oid": names, "filtercode": np.full(len(names), "$z")}), tmp_path / "t.parquet")
+    (tmp_path / "p.csv").write_text(f"id,P\na$b_{{$,{PERIODS['1']}\nBélla,{PERIODS['4']}\n", encoding="utf-8")
+    (tmp_path / "s.toml").write_text(
+        '[table]\npreset = "ztf"\nsurvey = "Ω $_{ survey"\nbands = ["$z"]\n', encoding="utf-8"
+    )
+    out = tmp_path / "out"
+    given = ("--settings", tmp_path / "s.toml", "--periods", tmp_path / "p.csv", "--out", out)
+    assert measure(tmp_path / "t.parquet", *given) == 0
+    table, fits = Table.read(out / "measured.ecsv"), Table.read(out / "measured.fits")
+    assert list(table["id"]) == ["Bélla", "a$b_{$"]
+    assert list(table["survey"]) == ["Ω $_{ survey"] * 2
+    assert list(fits["id"]) == ["Bella", "a$b_{$"]
+    assert list(fits["survey"]) == ["? $_{ survey"] * 2
+    assert (out / "atlas_01.png").is_file()
+
+
+def test_stars_of_another_band_are_not_lost_without_a_word(ztf, periods, tmp_path, capsys):
+    rows = pa_csv.read_csv(ztf).to_pydict()
+    rows["filtercode"] = [
+        "other" if star == 6 else band for star, band in zip(rows["oid"], rows["filtercode"], strict=True)
+    ]
+    pa_csv.write_csv(pa.table(rows), tmp_path / "t.csv")
+    (tmp_path / "s.toml").write_text('[table]\npreset = "ztf"\nbands_second = ["other"]\n')
+    given = ("--settings", tmp_path / "s.toml", "--periods", periods, "--out", tmp_path / "out")
+    assert measure(tmp_path / "t.csv", *given) == 0
+    assert (
+        "note: 1 stars have points in other only and are not measured: choose them by --band" in capsys.readouterr().out
+    )
+    counts = json.loads((tmp_path / "out" / "provenance.json").read_text())["counts"]["table"]
+    assert counts["stars of the second band only"] == 1
+    assert list(Table.read(tmp_path / "out" / "measured.ecsv")["id"]) == list(PERIODS)[:5]
+    assert measure(tmp_path / "t.csv", *given[:4], "--band", "none", "--out", tmp_path / "out2") == 1
+    assert "in bands none, but" in capsys.readouterr().err
 
 
 def test_requests_that_cannot_be_met_are_refused(ztf, measured, tmp_path, capsys):
@@ -258,7 +320,7 @@ def test_requests_that_cannot_be_met_are_refused(ztf, measured, tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
-def test_real_asas_stars_are_told_apart_as_their_catalogue_does(shared_data, tmp_path):
+def test_real_asas_stars_are_told_apart_as_their_catalogue_does(shared_data, tmp_path, capsys):
     index = Table.read(shared_data / "asas" / "index.csv", format="ascii.csv")
     period = np.array(index["acvs_period_d"], dtype=float)
     kind = np.array(index["acvs_class"], dtype=str)
@@ -277,6 +339,7 @@ def test_real_asas_stars_are_told_apart_as_their_catalogue_does(shared_data, tmp
     paths = sorted((tmp_path / "lc").glob("*.dat"))
     assert len(paths) == len(wanted) == 30
     assert measure(*paths, "--settings", settings, "--periods", listed, "--out", tmp_path / "out") == 0
+    assert "note: times are taken as heliocentric, as time_at is not set" in capsys.readouterr().out
     table = Table.read(tmp_path / "out" / "measured.ecsv")
     c = {str(row["id"]): float(np.ma.filled(row["c"], np.nan)) for row in table}
     contact, detached = (np.array([c[str(index["id"][k])] for k in chosen[name]]) for name in ("EC", "ED"))

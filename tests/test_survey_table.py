@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cbminer.columns import values
-from cbminer.errors import CbminerError, InputFormatError, SettingsError
+from cbminer.errors import CbminerError, InputFormatError, OutputError, SettingsError
 from cbminer.settings import load_settings, settings_to_toml
 from cbminer.survey.table import collect_points, read_light_curve_table, star_order
-from cbminer.survey.table_settings import TableSettings, preset_names, table_layout
+from cbminer.survey.table_reading import open_source
+from cbminer.survey.table_settings import QualityRule, TableSettings, preset_names, table_layout
 
 # Identifiers that a float cannot hold.
 STARS = (4660000000000000001, 4660000000000000003, 17)
@@ -61,6 +62,11 @@ def write_parquet(path, columns, **options):
 
 def write_csv(path, columns):
     pa_csv.write_csv(pa.table(columns), path)
+    return path
+
+
+def write_table(path, table):
+    table.write(path)
     return path
 
 
@@ -327,7 +333,67 @@ def test_a_csv_may_have_comments_semicolons_and_a_byte_order_mark(tmp_path):
     assert block.curves.time[0] == 2457500.5
 
 
+def test_a_header_may_hold_quoted_commas_and_a_name_capitals(tmp_path):
+    text = 'star,"time, heliocentric",mag,err,band\nx,2457500.5,15.0,0.01,r\n'
+    layout = PLAIN.model_copy(update={"time_column": ("time, heliocentric",)})
+    (tmp_path / "X.CSV").write_text(text)
+    (tmp_path / "X.CSV.GZ").write_bytes(gzip.compress(text.encode()))
+    for name in ("X.CSV", "X.CSV.GZ"):
+        assert read(tmp_path / name, layout).curves.stars == ("x",)
+
+
+def test_big_endian_columns_of_fits_are_numbers(tmp_path):
+    points = with_band(true_points(n=20))
+    swapped = {name: data.astype(data.dtype.newbyteorder(">")) for name, data in points.items() if name != "band"}
+    assert not swapped["hjd"].dtype.isnative
+    source = open_source(write_table(tmp_path / "t.fits", Table(swapped | {"band": points["band"]})))
+    assert_curves(read(tmp_path / "t.fits"), points)
+    (batch,) = source.batches(["star", "hjd"])
+    np.testing.assert_array_equal(batch.columns["hjd"], points["hjd"])
+
+
+def test_a_batch_of_nested_light_curves_has_no_more_points_than_one_of_rows(tmp_path, monkeypatch):
+    monkeypatch.setattr("cbminer.survey.table_reading._ROWS", 1000)
+    points = true_points(n=400)
+    lists = nested(points, "star")
+    layout = PLAIN.model_copy(update={"band_column": None, "bands": None})
+    paths = [write_parquet(tmp_path / "t.parquet", lists)]
+    paths.append(write_table(tmp_path / "t.fits", Table({name: np.array(data) for name, data in lists.items()})))
+    for path in paths:
+        sizes = [len(batch.rows) for batch in open_source(path).batches(["star", "hjd"])]
+        assert sizes == [800, 400]
+        assert_curves(read(path, layout), points)
+
+
+def test_columns_of_times_are_refused_with_the_way_out(tmp_path):
+    points = with_band(true_points(n=5))
+    table = Table(points | {"hjd": Time(points["hjd"], format="jd")})
+    table.write(tmp_path / "t.ecsv", format="ascii.ecsv")
+    with pytest.raises(InputFormatError, match=r'column hjd holds Time, no numbers.*table\["hjd"\]\.jd'):
+        read(tmp_path / "t.ecsv")
+
+
+def test_points_without_room_are_told_with_the_way_out(tmp_path, monkeypatch):
+    path = write_parquet(tmp_path / "t.parquet", with_band(true_points(n=700)))
+    layout = PLAIN.model_copy(update={"points_in_memory": 1000})
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("cbminer.survey.table.Path.open", full)
+    with pytest.raises(OutputError, match=r"No space left on device.*TMPDIR.*points_in_memory"):
+        read(path, layout)
+
+
 # Points
+
+
+def test_words_for_no_number_do_not_make_a_column_of_words(tmp_path):
+    path = tmp_path / "t.csv"
+    fill = [f"s,{2457500 + k},{word},0.01,r" for k, word in enumerate(["nan", "NaN", "inf", "-Inf", ">15.2"] * 3)]
+    path.write_text("\n".join(["star,hjd,mag,err,band", *fill, "s,2457600,15.0,0.01,r"]) + "\n")
+    with collect_points([path], settings=PLAIN) as found:
+        assert found.reasons == {"kept": 1, "no magnitude": 15}
 
 
 def test_every_point_left_out_has_one_counted_reason(tmp_path):
@@ -436,9 +502,241 @@ def test_times_at_the_earth_without_coordinates_are_left_alone(tmp_path):
     assert np.isnan(values(block.stars, "RAJ2000", "deg")).all()
 
 
+def test_half_of_a_position_is_none(tmp_path):
+    columns = asas_sn_columns(true_points())
+    columns.pop("dec_deg")
+    block = read(write_parquet(tmp_path / "t.parquet", columns), TableSettings(preset="asas-sn"))
+    assert np.isnan(values(block.stars, "RAJ2000", "deg")).all()
+    np.testing.assert_array_equal(np.sort(block.curves.time), np.sort(columns["jd"]))
+
+
 def test_star_order_goes_by_number_and_then_by_alphabet():
     names = ["b", "10", "9", "a", "B"]
     assert [names[place] for place in star_order(names)] == ["9", "10", "B", "a", "b"]
+
+
+# What identifiers are
+
+
+def test_no_two_stars_become_one_by_floats(tmp_path):
+    """Identifiers of 19 digits that were floats on their way are refused, whatever holds them; others are read."""
+    big, small = 4660000000000000001, 4503599627370497
+    rows = {"hjd": [2457500.5, 2457501.5], "mag": [15.0, 16.0], "err": [0.01, 0.01], "band": ["r", "r"]}
+    path = tmp_path / "t.parquet"
+    for ids in (
+        pa.array([1.0, float(big)]), pa.array([1.0, 3e7], pa.float32()), ["1", "4.66e+18"], ["1", "4.29580672E18"],
+        ["1", "4E+18"], ["1", "4660000000000000000.0"],
+    ):  # fmt: skip
+        write_parquet(path, {"star": ids} | rows)
+        with pytest.raises(
+            InputFormatError,
+            match=r"row 2: identifier \S+ in column star is a number that has lost its last digits.*dtype=",
+        ):
+            read(path)
+    for ids in ([float(small), float(small + 1)], [f"{small}.0", f"{small + 1}.0"], [small, small + 1]):
+        assert read(write_parquet(path, {"star": ids} | rows)).curves.stars == (str(small), str(small + 1))
+    assert read(write_parquet(path, {"star": ["12e5", "E+18"]} | rows)).curves.stars == ("12e5", "E+18")
+
+
+def test_identifiers_with_fractions_are_refused(tmp_path):
+    rows = {"hjd": [2457500.5, 2457501.5], "mag": [15.0, 16.0], "err": [0.01, 0.01], "band": ["r", "r"]}
+    with pytest.raises(InputFormatError, match="cannot tell stars or bands apart"):
+        read(write_parquet(tmp_path / "t.parquet", {"star": [1.25, 1.75]} | rows))
+
+
+def test_identifiers_bands_and_flags_written_as_floats_are_whole_numbers(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("oid,mjd,fid,magpsf_corr,sigmapsf_corr_ext,corrected,dubious\n"
+                    "12.0,58000.5,2.0,15.0,0.01,1.0,0.0\n007,58000.5,2,15.0,0.01,1,0\n")  # fmt: skip
+    assert read(path, TableSettings(preset="ztf-alerce")).curves.stars == ("007", "12")
+
+
+def test_identifiers_have_a_place_in_fits(tmp_path):
+    path = tmp_path / "t.csv"
+    lines = ["star,hjd,mag,err,band", "Bélla,2457500.5,15,0.01,r"]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert read(path).curves.stars == ("Bélla",)
+    path.write_text("\n".join([*lines, "Bella,2457500.5,15,0.01,r"]) + "\n", encoding="utf-8")
+    with pytest.raises(InputFormatError, match="row 2: the stars Bella and Bélla would have one name in FITS"):
+        read(path)
+    path.write_text("\n".join([*lines, "δ Cep,2457500.5,15,0.01,r"]) + "\n", encoding="utf-8")
+    with pytest.raises(InputFormatError, match="row 2: identifier 'δ Cep' holds letters that have no place in FITS"):
+        read(path)
+
+
+def test_an_identifier_may_have_thousands_of_digits(tmp_path):
+    path, long = tmp_path / "t.csv", "9" * 5000
+    path.write_text(f"star,hjd,mag,err,band\n{long},2457500.5,15,0.01,r\n12,2457500.5,15,0.01,r\n")
+    assert read(path).curves.stars == ("12", long)
+
+
+def test_the_name_of_a_file_loses_known_endings_only(tmp_path):
+    layout = TableSettings(id_column=[], time_column="col1", time_zero="0 d", mag_column="col2", mag_err_column="col3")
+    names = ("s.1", "s.2", "lmc100.1.dat", "x.DAT")
+    for name in names:
+        (tmp_path / name).write_text("2451000.5 12.5 0.05\n")
+    block = read_light_curve_table([tmp_path / name for name in names], settings=layout)
+    assert block.curves.stars == ("lmc100.1", "s.1", "s.2", "x")
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / ".dat").write_text("2451000.5 12.5 0.05\n")
+    with pytest.raises(InputFormatError, match="the name of the file is that of the star"):
+        read_light_curve_table([tmp_path / "dir" / ".dat"], settings=layout)
+
+
+# Bands, errors and flags
+
+
+def test_upper_limits_neither_choose_the_band_nor_count_in_the_median(tmp_path):
+    points = asas_sn_columns(true_points(n=60))
+    first = points["asas_sn_id"] == STARS[0]
+    limits = {name: np.repeat(data[first], 2, axis=0) for name, data in points.items()}
+    limits |= {"phot_filter": np.full(120, "V"), "mag_err": np.full(120, 99.99), "mag": np.full(120, 13.0)}
+    both = {name: np.concatenate([data, limits[name]]) for name, data in points.items()}
+    path = write_parquet(tmp_path / "t.parquet", both)
+    with collect_points([path], settings=TableSettings(preset="asas-sn"), max_mag_err=0.5) as found:
+        assert found.reasons == {"kept": 180, "error above 0.5 mag": 120}
+        (block,) = found.blocks()
+    assert set(block.stars["band"]) == {"g"}
+    place = block.curves.stars.index(str(STARS[0]))
+    assert values(block.stars, "mag_median", "mag")[place] == pytest.approx(np.median(points["mag"][first]), abs=1e-5)
+
+
+def test_stars_of_the_second_band_only_are_counted_and_not_measured(tmp_path):
+    points = true_points(n=20)
+    band = np.where(points["star"] == 17, "g", "r")
+    layout = PLAIN.model_copy(update={"bands_second": ("g",)})
+    path = write_parquet(tmp_path / "t.parquet", points | {"band": band})
+    for memory in (4_000_000, 1000):
+        with collect_points([path], settings=layout.model_copy(update={"points_in_memory": memory})) as found:
+            assert (found.n_stars, found.n_second_only, found.n_without) == (2, 1, 0)
+            (block,) = found.blocks()
+        assert len(block.curves) == len(block.stars) == 2
+        assert (np.diff(block.curves.offsets) == 20).all()
+    with pytest.raises(InputFormatError, match=r"in bands z, but 20 in g: choose --band"):
+        read(path, layout.model_copy(update={"bands": ("z",)}))
+
+
+def test_of_equally_many_points_the_band_named_first_is_measured(tmp_path):
+    points = true_points(n=20)
+    band = np.empty(60, dtype="U1")
+    for star in STARS:
+        band[np.flatnonzero(points["star"] == star)] = ["g", "r"] * 10
+    path = write_parquet(tmp_path / "t.parquet", points | {"band": band})
+    for bands in (("r", "g"), ("g", "r")):
+        block = read(path, PLAIN.model_copy(update={"bands": bands}))
+        assert set(block.stars["band"]) == {bands[0]}
+
+
+def test_points_of_one_time_have_one_order(tmp_path):
+    """Rows that differ in nothing but the magnitude or its error come out the same, however they are shuffled."""
+    columns = {"star": np.full(6, 1), "hjd": np.full(6, 2457500.5), "mag": [3.0, 1, 2, 2, 1, 3],
+               "err": [0.1, 0.2, 0.3, 0.1, 0.1, 0.2], "band": np.full(6, "r")}  # fmt: skip
+    rng = np.random.default_rng(2)
+    for _ in range(4):
+        order = rng.permutation(6)
+        block = read(write_parquet(tmp_path / "t.parquet", {k: np.asarray(v)[order] for k, v in columns.items()}))
+        np.testing.assert_array_equal(block.curves.mag, [1, 1, 2, 2, 3, 3])
+        np.testing.assert_allclose(block.curves.mag_err, [0.1, 0.2, 0.1, 0.3, 0.1, 0.2], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "mask", "good"),
+    [
+        (pa.array([2**62, 2**62 + 1, None, -1, 0], pa.int64()), 1, [1, 0, 0, 0, 1]),
+        (pa.array([2**63, 2**63 + 1, None, 3, 0], pa.uint64()), 1, [1, 0, 0, 0, 1]),
+        (pa.array([str(2**62), str(2**62 + 1), None, "3.0", "0.0"]), 1, [1, 0, 0, 0, 1]),
+        (pa.array([2.0, 1.0, None, 3.0, 0.0]), 1, [1, 0, 0, 0, 1]),
+        (pa.array([2**62, 0, None, -1, 1], pa.int64()), 2**62, [0, 1, 0, 0, 1]),
+    ],
+)
+def test_flags_are_exact_to_their_last_bit_and_unknown_ones_are_not_good(flags, mask, good, tmp_path):
+    columns = {"star": ["s"] * 5, "hjd": 2457500.5 + np.arange(5), "mag": [15.0] * 5, "err": [0.01] * 5, "f": flags}
+    layout = PLAIN.model_copy(
+        update={"band_column": None, "bands": None, "quality": {"f": QualityRule(forbidden_bits=mask)}}
+    )
+    block = read(write_parquet(tmp_path / "t.parquet", columns), layout)
+    np.testing.assert_array_equal(block.curves.time, 2457500.5 + np.flatnonzero(good))
+
+
+def test_flags_that_are_no_bits_are_refused(tmp_path):
+    columns = {"star": ["s"], "hjd": [2457500.5], "mag": [15.0], "err": [0.01]}
+    layout = PLAIN.model_copy(
+        update={"band_column": None, "bands": None, "quality": {"f": QualityRule(forbidden_bits=1)}}
+    )
+    for flag, match in ((0.5, "holds fractions, no bits"), (2.0**60, "have lost bits")):
+        with pytest.raises(InputFormatError, match=match):
+            read(write_parquet(tmp_path / "t.parquet", columns | {"f": [flag]}), layout)
+    path = tmp_path / "s.toml"
+    path.write_text(f"[table.quality.f]\nforbidden_bits = {2**63}\n")
+    with pytest.raises(SettingsError, match="forbidden_bits"):
+        load_settings(path)
+
+
+def test_a_blank_flag_is_no_good_flag(tmp_path):
+    columns = gaia_columns(true_points())
+    columns["rejected_by_variability"] = pa.array([None if k % 3 == 0 else False for k in range(180)], pa.bool_())
+    with collect_points(
+        [write_parquet(tmp_path / "t.parquet", columns)], settings=TableSettings(preset="gaia")
+    ) as found:
+        assert found.reasons == {"kept": 120, "rejected by rejected_by_variability": 60}
+
+
+def test_flux_and_error_are_of_one_kind(tmp_path):
+    columns = rubin_columns(true_points(n=20))
+    alone = columns | {"scienceFlux": columns["psfFlux"] * 2}
+    # A lone scienceFlux has no error, so that both are those of psfFlux.
+    other = columns | {"scienceFluxErr": columns["psfFluxErr"] * 9}
+    first = read(write_parquet(tmp_path / "a.parquet", columns), TableSettings(preset="rubin")).curves
+    for changed in (alone, other):
+        block = read(write_parquet(tmp_path / "b.parquet", changed), TableSettings(preset="rubin"))
+        np.testing.assert_array_equal(block.curves.mag, first.mag)
+        np.testing.assert_array_equal(block.curves.mag_err, first.mag_err)
+    chosen = TableSettings(preset="rubin", flux_column="psfFlux")
+    pair = columns | {"scienceFlux": columns["psfFlux"] * 2, "scienceFluxErr": columns["psfFluxErr"] * 9}
+    np.testing.assert_array_equal(
+        read(write_parquet(tmp_path / "c.parquet", pair), chosen).curves.mag_err, first.mag_err
+    )
+
+
+def test_difference_fluxes_are_not_taken_for_the_star(tmp_path):
+    columns = rubin_columns(true_points(n=20), time="midpointMjdTai")
+    columns["diaObjectId"] = columns.pop("objectId")
+    path = write_parquet(tmp_path / "t.parquet", columns)
+    with pytest.raises(InputFormatError, match=r'may be the flux of difference images.*flux_column = "psfFlux"'):
+        read(path, TableSettings(preset="rubin"))
+    assert len(read(path, TableSettings(preset="rubin", flux_column="psfFlux")).curves) == 3
+    forced = columns | {"forcedSourceOnDiaObjectId": np.arange(60)}
+    assert len(read(write_parquet(tmp_path / "f.parquet", forced), TableSettings(preset="rubin")).curves) == 3
+    forced["diaObjectId"] = np.where(forced["diaObjectId"] == 17, 0, forced["diaObjectId"])
+    path = write_parquet(tmp_path / "z.parquet", forced)
+    with collect_points([path], settings=TableSettings(preset="rubin")) as found:
+        assert found.reasons == {"kept": 40, "no identifier": 20}
+
+
+def test_alerts_have_the_error_of_star_and_difference_together(tmp_path):
+    columns = alerce_columns(true_points()) | {"sigmapsf": np.full(180, 0.4), "sigmapsf_corr": np.full(180, 0.3)}
+    block = read(write_parquet(tmp_path / "t.parquet", columns), TableSettings(preset="ztf-alerce"))
+    assert block.curves.mag_err.max() < 0.03
+
+
+# Periods and epochs beside points
+
+
+def test_epochs_and_periods_that_cannot_be_are_refused_with_row_and_remedy(tmp_path):
+    points = with_band(true_points(n=20))
+    layout = PLAIN.model_copy(update={"period_column": ("P",), "epoch_column": ("E",)})
+    good = {"P": np.full(60, 1.5), "E": np.full(60, 2457000.25)}
+    block = read(write_parquet(tmp_path / "t.parquet", points | good), layout)
+    np.testing.assert_array_equal(values(block.stars, "T0", "d"), 2457000.25)
+    for name, wrong, match in (
+        ("E", 57000.25, r"row 1: epoch 57000\.25 \(E\) is no full heliocentric Julian date.*add 2400000\.5 to MJD"),
+        ("P", 1e6, r"row 1: period 1e\+06 d is no period \(P\): expected 0\.001 to 50000 days"),
+    ):
+        with pytest.raises(InputFormatError, match=match):
+            read(write_parquet(tmp_path / "t.parquet", points | good | {name: np.full(60, wrong)}), layout)
+    for unknown in (0.0, -99.0, np.nan):
+        path = write_parquet(tmp_path / "t.parquet", points | good | {"P": np.full(60, unknown)})
+        assert np.isnan(values(read(path, layout).stars, "period", "d")).all()
 
 
 # What is refused
@@ -492,6 +790,7 @@ def test_coordinates_may_lie_about_right_ascension_zero(tmp_path):
         ("t.tbl", b"no table", "cannot be read as an IPAC table"),
         ("t.csv", b"star,hjd,mag,err,band\n", "no point of .* is left"),
         ("t.csv", b"star,hjd,mag,err,band\ns,2457500,15,0.01,g\n", r"no point of .* is left \(1 another band\)"),
+        ("t.csv", b"star,hjd,mag,err,band\n" + b"1,2\n" * 9, "9 of 9 rows do not have the 5 fields"),
         ("t.csv", b"star,hjd,mag,err,band\n" + b"1,2\n" * 9 + b"s,2457500,15,0.01,r\n", "do not have the 5 fields"),
     ],
 )

@@ -441,7 +441,8 @@ def _draw_curve(axes: Any, curve: FoldedCurve) -> None:
     # Outliers do not set the scale; a quarter of the amplitude above and below does.
     margin = max(0.3 * (bottom - top), 3.0 * float(np.median(curve.mag_err)) if len(curve.mag_err) else 0.0)
     axes.set_ylim(bottom + margin, top - margin)
-    axes.set_title("\n".join((curve.star, *curve.lines)), fontsize=7)
+    # Identifiers and bands are the user's: a dollar in them begins no formula.
+    axes.set_title("\n".join((curve.star, *curve.lines)), fontsize=7, parse_math=False)
 
 
 def save_figure(figure: Figure, path: Path, *, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:

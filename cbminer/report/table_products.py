@@ -19,6 +19,7 @@ from cbminer.provenance import Provenance, write_provenance
 from cbminer.report.classes import classifier_record
 from cbminer.report.figures import STYLE, atlas_pages, save_figure
 from cbminer.settings import Settings, settings_to_toml
+from cbminer.survey.table_identifiers import ascii_form
 from cbminer.survey.table_points import KEPT
 from cbminer.table_measurement import MeasuredTable
 
@@ -153,7 +154,7 @@ def shape_period_diagram(stars: QTable, *, survey: str) -> Figure:
         axes.set_xlabel("orbital period [d]")
         axes.set_ylabel("morphology parameter c")
         axes.set_ylim(0.0, 1.05)
-        axes.set_title(f"{survey}: {SIMULATED}" if survey == "mock" else survey, fontsize=10)
+        axes.set_title(f"{survey}: {SIMULATED}" if survey == "mock" else survey, fontsize=10, parse_math=False)
         if axes.collections:
             axes.legend(loc="lower left", fontsize=8)
     return figure
@@ -178,7 +179,7 @@ def _atlas(measured: MeasuredTable) -> Iterator[Figure]:
     for figure in atlas_pages([item.curve for item in measured.shown], survey=measured.layout.survey):
         for axes in figure.axes:
             if axes.get_ylabel():
-                axes.set_ylabel(label, fontsize=8)
+                axes.set_ylabel(label, fontsize=8, parse_math=False)
         yield figure
 
 
@@ -208,11 +209,11 @@ def _plain(stars: QTable) -> Table:
 
 
 def _for_fits(table: Table) -> Table:
-    """FITS has blanks for unknown text, and no formats as ours."""
-    bare = Table(meta={name.upper()[:8]: text for name, text in table.meta.items()})
+    """FITS has blanks for unknown text, no formats as ours, and no letters but those of ASCII."""
+    bare = Table(meta={name.upper()[:8]: ascii_form(text) for name, text in table.meta.items()})
     for name in table.colnames:
         column = table[name]
-        data = column.filled("") if column.dtype.kind == "U" else column
+        data = [ascii_form(str(word)) for word in column.filled("")] if column.dtype.kind == "U" else column
         bare[name] = MaskedColumn(data, unit=column.unit)
     return bare
 

@@ -1,5 +1,6 @@
 """Light curves of any survey, from tables in which a row is a point or a star, in blocks that fit into memory."""
 
+import math
 import tempfile
 import zlib
 from collections import Counter
@@ -15,9 +16,10 @@ import numpy.typing as npt
 from astropy.table import QTable, vstack
 
 from cbminer.columns import FloatArray, float_column, text_column
-from cbminer.errors import InputFormatError
+from cbminer.errors import InputFormatError, OutputError
 from cbminer.survey.packed import PackedLightCurves
 from cbminer.survey.table_columns import find_columns
+from cbminer.survey.table_identifiers import ascii_form, star_of_file
 from cbminer.survey.table_points import KEPT, POINT, STAR_COLUMNS, BatchPoints, points_of_batch
 from cbminer.survey.table_reading import open_source
 from cbminer.survey.table_settings import TableLayout, TableSettings, table_layout
@@ -68,22 +70,30 @@ class TablePoints:
     unfiltered: list[str] = field(default_factory=list)
     _stars: list[str] = field(default_factory=list)
     _codes: dict[str, int] = field(default_factory=dict)
+    _in_ascii: dict[str, str] = field(default_factory=dict)
+    _buckets: list[int] = field(default_factory=list)
     _low: dict[str, FloatArray] = field(default_factory=dict)
     _high: dict[str, FloatArray] = field(default_factory=dict)
     _parts: list[npt.NDArray[Any]] = field(default_factory=list)
     _in_memory: int = 0
     _spilled: bool = False
-    _with_points: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    # By star: whether it has a point in a band to measure, and whether in a band for a colour.
+    _has: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 2), dtype=bool))
 
     @property
     def n_stars(self) -> int:
-        """Stars with a point."""
-        return int(self._with_points[: len(self._stars)].sum())
+        """Stars with a point in a band to measure."""
+        return int(self._has[:, 0].sum())
+
+    @property
+    def n_second_only(self) -> int:
+        """Stars with points in none but the bands for a colour, which are not measured."""
+        return int((self._has[:, 1] & ~self._has[:, 0]).sum())
 
     @property
     def n_without(self) -> int:
         """Stars of the tables of which no point was kept."""
-        return len(self._stars) - self.n_stars
+        return len(self._stars) - self.n_stars - self.n_second_only
 
     def add_table(self, path: Path) -> None:
         """Read a table.
@@ -101,17 +111,17 @@ class TablePoints:
         source = open_source(path)
         columns = find_columns(source.names, self.layout, path=path)
         self.unfiltered += [name for name in columns.absent if name not in self.unfiltered]
-        stem = path.name.removesuffix(".gz").rpartition(".")[0]
+        file_star = "" if "id" in columns.names else star_of_file(path)
         for batch in source.batches(columns.wanted):
-            self._add(points_of_batch(batch, columns, self.layout, file_star=stem), path)
+            self._add(points_of_batch(batch, columns, self.layout, file_star=file_star), path)
 
     def _add(self, found: BatchPoints, path: Path) -> None:
         self.reasons += found.reasons
-        code_of = np.array([self._code(star) for star in found.stars] or [0], dtype=np.int32)
+        code_of = np.array([self._code(place, found, path) for place in range(len(found.stars))] or [0], dtype=np.int32)
         self._grow()
         points = found.points.copy()
         points["star"] = code_of[points["star"]]
-        self._with_points[points["star"]] = True
+        self._has[points["star"], (points["band"] >= len(self.layout.bands)).astype(int)] = True
         rows = found.star >= 0
         for role, data in found.about.items():
             self._learn(role, code_of[found.star[rows]], data[rows], path)
@@ -120,18 +130,28 @@ class TablePoints:
         if self._in_memory > self.layout.points_in_memory:
             self._spill()
 
-    def _code(self, star: str) -> int:
+    def _code(self, place: int, found: BatchPoints, path: Path) -> int:
+        star = found.stars[place]
         code = self._codes.setdefault(star, len(self._stars))
         if code == len(self._stars):
+            other = self._in_ascii.setdefault(ascii_form(star), star)
+            if other != star:
+                row = found.rows[np.flatnonzero(found.star == place)[0]]
+                msg = (
+                    f"table of light curves {path}, row {row}: the stars {star} and {other} would have one name in "
+                    f"FITS, which has no accents: write identifiers in ASCII"
+                )
+                raise InputFormatError(msg)
             self._stars.append(star)
+            self._buckets.append(zlib.crc32(star.encode()) % _BUCKETS)
         return code
 
     def _grow(self) -> None:
         """Make room for stars that are new; twice as much as needed, so that it is seldom done."""
-        if len(self._with_points) >= len(self._stars):
+        if len(self._has) >= len(self._stars):
             return
-        more = 2 * len(self._stars) - len(self._with_points)
-        self._with_points = np.concatenate([self._with_points, np.zeros(more, dtype=bool)])
+        more = 2 * len(self._stars) - len(self._has)
+        self._has = np.concatenate([self._has, np.zeros((more, 2), dtype=bool)])
         for store in (self._low, self._high):
             for role in STAR_COLUMNS:
                 store[role] = np.concatenate([store.get(role, np.empty(0)), np.full(more, np.nan)])
@@ -156,33 +176,46 @@ class TablePoints:
     def _spill(self) -> None:
         """Move what is in memory into files, a star always into the same one whatever the order of the rows."""
         points = np.concatenate([np.empty(0, dtype=POINT), *self._parts])
-        bucket_of = np.array([zlib.crc32(star.encode()) % _BUCKETS for star in self._stars], dtype=np.int64)
-        bucket = bucket_of[points["star"]]
+        bucket = np.array(self._buckets, dtype=np.int64)[points["star"]]
         order = np.argsort(bucket, kind="stable")
         edges = np.searchsorted(bucket[order], np.arange(_BUCKETS + 1))
-        for number in range(_BUCKETS):
-            part = points[order[edges[number] : edges[number + 1]]]
-            if len(part):
-                with (self.folder / f"{number:03d}.points").open("ab") as stream:
-                    part.tofile(stream)
+        try:
+            for number in range(_BUCKETS):
+                part = points[order[edges[number] : edges[number + 1]]]
+                if len(part):
+                    with (self.folder / f"{number:03d}.points").open("ab") as stream:
+                        part.tofile(stream)
+        except OSError as error:
+            msg = (
+                f"points cannot wait in {self.folder} ({error}): free space there, set the environment variable TMPDIR "
+                f"to another folder, or raise points_in_memory under [table] above {self.layout.points_in_memory:,}"
+            )
+            raise OutputError(msg) from error
         self._parts, self._in_memory, self._spilled = [], 0, True
 
     def blocks(self) -> Iterator[TableBlock]:
-        """Give the stars with points, block by block; within one in the order of their identifiers.
+        """Give the stars with points in a band to measure, block by block; within one in the order of identifiers.
 
         Yields
         ------
         TableBlock
             Stars with all of their points.
+
+        Raises
+        ------
+        OutputError
+            If there is no room for points that wait outside of memory.
         """
-        if not self._spilled:
-            points = np.concatenate([np.empty(0, dtype=POINT), *self._parts])
+        parts: Iterator[npt.NDArray[Any]]
+        if self._spilled:
+            self._spill()
+            parts = (np.fromfile(path, dtype=POINT) for path in sorted(self.folder.glob("*.points")))
+        else:
+            parts = iter([np.concatenate([np.empty(0, dtype=POINT), *self._parts])])
+        for part in parts:
+            points = part[self._has[part["star"], 0]]
             if len(points):
                 yield self._block(points)
-            return
-        self._spill()
-        for path in sorted(self.folder.glob("*.points")):
-            yield self._block(np.fromfile(path, dtype=POINT))
 
     def _block(self, points: npt.NDArray[Any]) -> TableBlock:
         codes, star = np.unique(points["star"], return_inverse=True)
@@ -212,7 +245,6 @@ class TablePoints:
         chosen = np.argmax(counts[:, :first], axis=1)
         keep = points["band"] == chosen[points["star"]]
         kept = points[keep]
-        has = counts[np.arange(len(codes)), chosen] > 0
         offsets = np.concatenate(([0], np.cumsum(np.bincount(kept["star"], minlength=len(codes))))).astype(np.int64)
         curves = PackedLightCurves(
             tuple(self._stars[code] for code in codes),
@@ -225,15 +257,11 @@ class TablePoints:
         second, second_median = self._second(points, counts, first)
         stars = QTable({"id": list(curves.stars)})
         for name, data in (
-            ("RAJ2000", columns["ra"]),
-            ("DEJ2000", columns["dec"]),
-            ("period", columns["period"]),
-            ("T0", columns["epoch"]),
-            ("mag_median", _medians(kept, len(codes))),
-            ("mag_median_second", second_median),
-        ):
+            ("RAJ2000", columns["ra"]), ("DEJ2000", columns["dec"]), ("period", columns["period"]),
+            ("T0", columns["epoch"]), ("mag_median", _medians(kept, len(codes))), ("mag_median_second", second_median),
+        ):  # fmt: skip
             stars[name] = float_column(data, _UNITS[name])
-        stars["band"] = text_column(names[band] if known else "" for band, known in zip(chosen, has, strict=True))
+        stars["band"] = text_column(names[band] for band in chosen)
         stars["band_second"] = text_column(names[band] if band >= 0 else "" for band in second)
         return TableBlock(curves, stars)
 
@@ -269,12 +297,19 @@ def star_order(stars: Sequence[str]) -> npt.NDArray[np.int64]:
     `~numpy.ndarray`
         Places of the first, the second and so on.
     """
-    key = [(0, int(star), star) if star.isdecimal() else (1, 0, star) for star in stars]
+    # Of numbers without leading zeros the longer one is larger: so they may have any length.
+    plain = [star.lstrip("0") if star.isascii() and star.isdecimal() else None for star in stars]
+    key = [
+        (1, 0, "", star) if number is None else (0, len(number), number, star)
+        for number, star in zip(plain, stars, strict=True)
+    ]
     return np.array(sorted(range(len(key)), key=key.__getitem__), dtype=np.int64)
 
 
 @contextmanager
-def collect_points(paths: Sequence[Path], *, settings: TableSettings) -> Iterator[TablePoints]:
+def collect_points(
+    paths: Sequence[Path], *, settings: TableSettings, max_mag_err: float = math.inf
+) -> Iterator[TablePoints]:
     """Read tables, and keep their points until the block ends.
 
     Parameters
@@ -283,6 +318,8 @@ def collect_points(paths: Sequence[Path], *, settings: TableSettings) -> Iterato
         Tables of one layout; a star may be in several.
     settings : TableSettings
         Their layout.
+    max_mag_err : float, optional
+        Largest error of a point, mag: larger ones, as upper limits have, neither choose a band nor count in medians.
 
     Yields
     ------
@@ -295,23 +332,33 @@ def collect_points(paths: Sequence[Path], *, settings: TableSettings) -> Iterato
         If the layout is incomplete.
     InputFormatError
         If a table is not as the layout says, or no point of all is left.
+    OutputError
+        If there is no room for points that wait outside of memory.
     """
-    layout = table_layout(settings)
+    layout = table_layout(settings, max_mag_err=max_mag_err)
     with tempfile.TemporaryDirectory(prefix="cbminer-table-") as folder:
         found = TablePoints(layout, Path(folder))
         for path in paths:
             found.add_table(path)
-        if not found.reasons[KEPT]:
-            why = ", ".join(f"{count:,} {name}" for name, count in found.reasons.most_common())
-            msg = (
-                f"no point of {', '.join(str(path) for path in paths)} is left ({why or 'no rows'}): "
-                f"check bands, quality and columns under [table]"
-            )
-            raise InputFormatError(msg)
+        _refuse_nothing_left(found, paths)
         yield found
 
 
-def read_light_curve_table(paths: Sequence[Path], *, settings: TableSettings) -> TableBlock:
+def _refuse_nothing_left(found: TablePoints, paths: Sequence[Path]) -> None:
+    if found.n_stars:
+        return
+    files, bands = ", ".join(str(path) for path in paths), ", ".join(found.layout.bands)
+    why = ", ".join(f"{count:,} {name}" for name, count in found.reasons.most_common())
+    msg = f"no point of {files} is left ({why or 'no rows'}): check bands, quality and columns under [table]"
+    if found.reasons[KEPT]:
+        others = ", ".join(found.layout.bands_second)
+        msg = f"no point of {files} in bands {bands}, but {found.reasons[KEPT]:,} in {others}: choose --band"
+    raise InputFormatError(msg)
+
+
+def read_light_curve_table(
+    paths: Sequence[Path], *, settings: TableSettings, max_mag_err: float = math.inf
+) -> TableBlock:
     """Read tables of light curves as a whole.
 
     Parameters
@@ -320,6 +367,8 @@ def read_light_curve_table(paths: Sequence[Path], *, settings: TableSettings) ->
         Tables of one layout.
     settings : TableSettings
         Their layout.
+    max_mag_err : float, optional
+        Largest error of a point, mag: larger ones, as upper limits have, neither choose a band nor count in medians.
 
     Returns
     -------
@@ -333,7 +382,7 @@ def read_light_curve_table(paths: Sequence[Path], *, settings: TableSettings) ->
     InputFormatError
         If a table is not as the layout says, or no point of all is left.
     """
-    with collect_points(paths, settings=settings) as points:
+    with collect_points(paths, settings=settings, max_mag_err=max_mag_err) as points:
         blocks = list(points.blocks())
     stars = vstack([block.stars for block in blocks], metadata_conflicts="silent")
     curves = PackedLightCurves(

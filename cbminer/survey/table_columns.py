@@ -16,10 +16,15 @@ from cbminer.errors import InputFormatError
 from cbminer.survey.table_reading import Batch
 from cbminer.survey.table_settings import QualityRule, TableLayout
 
-__all__ = ["FoundColumns", "find_columns", "numbers", "passes", "text"]
+__all__ = ["LARGEST_WHOLE", "FoundColumns", "find_columns", "is_text", "numbers", "passes", "plain_column", "text"]
 
+# From here on a float skips whole numbers, and so would merge identifiers and lose bits of flags.
+LARGEST_WHOLE = 2**53
 _SHOWN = 12
 _NUMBER = r"^\s*[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?\s*$"
+_NO_NUMBER = r"(?i)^[-+]?(nan|inf|infinity)$"
+# Whole numbers that passed through floats on the way into a text, as pandas writes columns with gaps.
+_WHOLE = r"^([-+]?\d+)\.0*$"
 # Above this share of values that are no numbers a column is taken for another one.
 _WRONG_COLUMN = 0.5
 # What files write for yes and no.
@@ -73,8 +78,13 @@ def find_columns(available: Sequence[str], layout: TableLayout, *, path: Path) -
         If one that is needed is not; the message names those that are called alike.
     """
     found = {role: next((name for name in names if name in available), None) for role, names in layout.names.items()}
+    found |= _flux_and_error(available, layout)
+    _refuse_difference(found, available, layout, path)
     # Fluxes beside magnitudes serve for errors only, and one of two ways to an error is enough.
     spare = {"flux", "flux_err"} if found.get("mag") and (found.get("mag_err") or layout.mag_err) else set()
+    if not (found.get("ra") and found.get("dec")):
+        # Half of a position brings no time to the Sun, and would look like a whole one.
+        found |= dict.fromkeys(layout.optional & set(found))
     for role, name in found.items():
         if name is None and role not in layout.optional | spare:
             _refuse(f"{role} ({' or '.join(layout.names[role])})", layout.names[role][0], available, path)
@@ -84,6 +94,32 @@ def find_columns(available: Sequence[str], layout: TableLayout, *, path: Path) -
     known = {name: rule for name, rule in layout.quality.items() if name in available}
     absent = tuple(name for name in layout.quality if name not in available)
     return FoundColumns({role: name for role, name in found.items() if name is not None}, known, absent)
+
+
+def _flux_and_error(available: Sequence[str], layout: TableLayout) -> dict[str, str | None]:
+    """Take flux and error from the same place of their lists, so that no error is that of another flux."""
+    fluxes, errors = (layout.names.get(role, ()) for role in ("flux", "flux_err"))
+    if not fluxes or len(fluxes) != len(errors):
+        return {}
+    pairs = zip(fluxes, errors, strict=True)
+    pair = next(((flux, error) for flux, error in pairs if flux in available and error in available), None)
+    # Where no pair is whole, a lone flux keeps its message about the error that is missing.
+    return {"flux_err": None} if pair is None else {"flux": pair[0], "flux_err": pair[1]}
+
+
+def _refuse_difference(found: dict[str, str | None], available: Sequence[str], layout: TableLayout, path: Path) -> None:
+    """Refuse a flux that may be that of a difference image: taken as that of the star, it would be nonsense."""
+    flux = found.get("flux")
+    safe = not layout.total_flux_marks or bool(set(layout.total_flux_marks) & set(available))
+    if flux is None or safe or flux == layout.names["flux"][0]:
+        return
+    msg = (
+        f"table of light curves {path}: {flux} may be the flux of difference images, which is no brightness of a star: "
+        f"the table has neither {layout.names['flux'][0]} nor a column of forced photometry "
+        f"({', '.join(layout.total_flux_marks)}). Add one of them, or, if {flux} is the whole flux of the star, set "
+        f'flux_column = "{flux}" under [table]'
+    )
+    raise InputFormatError(msg)
 
 
 def _refuse(what: str, name: str, available: Sequence[str], path: Path) -> None:
@@ -96,6 +132,41 @@ def _refuse(what: str, name: str, available: Sequence[str], path: Path) -> None:
         f"Choose the preset of its survey, or name the column under [table]"
     )
     raise InputFormatError(msg)
+
+
+def plain_column(batch: Batch, name: str) -> Any:
+    """Column of a batch without a dictionary.
+
+    Parameters
+    ----------
+    batch : Batch
+        Rows.
+    name : str
+        Column.
+
+    Returns
+    -------
+    `~pyarrow.Array`
+        Its values.
+    """
+    array = batch.columns[name]
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def is_text(array: Any) -> bool:
+    """Tell whether a column holds text.
+
+    Parameters
+    ----------
+    array : `~pyarrow.Array`
+        Its values.
+
+    Returns
+    -------
+    bool
+        True for strings of either size.
+    """
+    return bool(pa.types.is_string(array.type) or pa.types.is_large_string(array.type))
 
 
 def numbers(batch: Batch, name: str) -> FloatArray:
@@ -118,10 +189,8 @@ def numbers(batch: Batch, name: str) -> FloatArray:
     InputFormatError
         If most of them are no numbers.
     """
-    array = batch.columns[name]
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+    array = plain_column(batch, name)
+    if is_text(array):
         array = _parsed(batch, name, array)
     try:
         cast = pc.cast(array, pa.float64(), safe=False)
@@ -138,7 +207,8 @@ def _parsed(batch: Batch, name: str, array: Any) -> Any:
         return pc.cast(array, pa.float64())
     except pa.ArrowException:
         is_number = pc.fill_null(pc.match_substring_regex(array, _NUMBER), False)
-        is_other = pc.and_(pc.is_valid(array), pc.invert(is_number)).to_numpy(zero_copy_only=False)
+        is_known = pc.and_(pc.is_valid(array), pc.invert(pc.match_substring_regex(array, _NO_NUMBER)))
+        is_other = pc.fill_null(pc.and_(is_known, pc.invert(is_number)), False).to_numpy(zero_copy_only=False)
         if np.count_nonzero(is_other) > _WRONG_COLUMN * (len(array) - array.null_count):
             place = int(np.flatnonzero(is_other)[0])
             msg = (
@@ -164,25 +234,26 @@ def text(batch: Batch, name: str) -> Any:
     Returns
     -------
     `~pyarrow.Array`
-        Strings without blanks about them, null where there is nothing; whole numbers without a decimal point.
+        Strings without blanks about them, null where there is nothing; whole numbers without a decimal point,
+        whether they are numbers or text such as ``12.0``.
 
     Raises
     ------
     InputFormatError
         If the column holds numbers with a fraction, or something that is no value.
     """
-    array = batch.columns[name]
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
+    array = plain_column(batch, name)
     try:
         if pa.types.is_floating(array.type):
-            # Integers with gaps come as floats; above 2**53 they would no longer be the identifiers.
+            # Integers with gaps come as floats.
             array = pc.cast(pc.if_else(pc.is_finite(array), array, None), pa.int64())
         plain = pc.cast(array, pa.string())
     except pa.ArrowException as error:
         msg = f"column {name} of {batch.file} holds {array.type} that cannot tell stars or bands apart: name another"
         raise InputFormatError(msg) from error
     plain = pc.utf8_trim_whitespace(plain)
+    if is_text(array):
+        plain = pc.replace_substring_regex(plain, _WHOLE, r"\1")
     return pc.if_else(pc.equal(plain, ""), None, plain)
 
 
@@ -209,13 +280,11 @@ def passes(batch: Batch, name: str, rule: QualityRule) -> npt.NDArray[np.bool_]:
         If bits are asked of a column that holds no whole numbers.
     """
     if rule.forbidden_bits is not None:
-        flags = numbers(batch, name)
-        known = np.isfinite(flags)
-        if np.any(flags[known] != np.round(flags[known])):
-            msg = f"column {name} of {batch.file} holds fractions, no bits: give its rule allowed values"
-            raise InputFormatError(msg)
-        bits = np.where(known, flags, -1).astype(np.int64)
-        clean: npt.NDArray[np.bool_] = known & (bits & rule.forbidden_bits == 0)
+        bits = _bits(batch, name)
+        forbidden = pa.scalar(rule.forbidden_bits, pa.uint64())
+        clean: npt.NDArray[np.bool_] = pc.fill_null(pc.equal(pc.bit_wise_and(bits, forbidden), 0), False).to_numpy(
+            zero_copy_only=False
+        )
         return clean
     labels = text(batch, name)
     allowed = {_canonical(value, boolean=isinstance(value, bool)) for value in rule.allowed or ()}
@@ -224,6 +293,26 @@ def passes(batch: Batch, name: str, rule: QualityRule) -> npt.NDArray[np.bool_]:
     good = [item for item in unique.to_pylist() if item is not None and _canonical(item, boolean=boolean) in allowed]
     found: npt.NDArray[np.bool_] = pc.is_in(labels, pa.array(good, pa.string())).to_numpy(zero_copy_only=False)
     return found
+
+
+def _bits(batch: Batch, name: str) -> Any:
+    """Read flags as whole numbers, exact to their last bit; null where there is none or it is negative."""
+    array = plain_column(batch, name)
+    if not pa.types.is_integer(array.type):
+        flags = numbers(batch, name)
+        known = flags[np.isfinite(flags)]
+        if np.any(known != np.round(known)):
+            msg = f"column {name} of {batch.file} holds fractions, no bits: give its rule allowed values"
+            raise InputFormatError(msg)
+        if not is_text(array) and np.any(np.abs(known) >= LARGEST_WHOLE):
+            msg = f"column {name} of {batch.file} holds numbers that have lost bits: write flags as integers"
+            raise InputFormatError(msg)
+        labels = text(batch, name)
+        array = pc.if_else(pc.match_substring_regex(labels, r"^\+?\d{1,19}$"), labels, None)
+        array = pc.utf8_ltrim(array, characters="+")
+    elif pa.types.is_signed_integer(array.type):
+        array = pc.if_else(pc.less(array, 0), None, array)
+    return pc.cast(array, pa.uint64())
 
 
 def _canonical(value: bool | int | str, *, boolean: bool) -> str:  # noqa: FBT001 - a value of the settings

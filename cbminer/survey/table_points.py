@@ -12,6 +12,8 @@ from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError
 from cbminer.survey.stars import HJD_RANGE
 from cbminer.survey.table_columns import FoundColumns, numbers, passes, text
+from cbminer.survey.table_identifiers import identifiers
+from cbminer.survey.table_periods import checked_epochs, checked_periods
 from cbminer.survey.table_reading import Batch
 from cbminer.survey.table_settings import TableLayout
 
@@ -36,8 +38,8 @@ class BatchPoints:
         Identifiers of the stars in the batch.
     star : `~numpy.ndarray`
         Place in `stars` of every row, int32, shape (rows,); -1 for none.
-    kept : `~numpy.ndarray`
-        Rows that are points.
+    rows : `~numpy.ndarray`
+        Numbers of the rows in the file, int64, shape (rows,).
     points : `~numpy.ndarray`
         Those, of type `POINT`, with places in `stars`.
     about : dict of str to `~numpy.ndarray`
@@ -48,7 +50,7 @@ class BatchPoints:
 
     stars: list[str]
     star: npt.NDArray[np.int32]
-    kept: npt.NDArray[np.bool_]
+    rows: npt.NDArray[np.int64]
     points: npt.NDArray[Any]
     about: dict[str, FloatArray]
     reasons: Counter[str]
@@ -76,10 +78,10 @@ def points_of_batch(batch: Batch, columns: FoundColumns, layout: TableLayout, *,
     Raises
     ------
     InputFormatError
-        If a column does not hold what it should, or most times cannot be times.
+        If a column does not hold what it should, most times cannot be times, or an epoch or a period cannot be one.
     """
     n = len(batch.rows)
-    stars, star = _stars(batch, columns, file_star, n)
+    stars, star = _stars(batch, columns, layout, file_star)
     names, reason = [KEPT], np.zeros(n, dtype=np.int16)
 
     def leave_out(mask: npt.NDArray[np.bool_], why: str) -> None:
@@ -99,20 +101,33 @@ def points_of_batch(batch: Batch, columns: FoundColumns, layout: TableLayout, *,
     leave_out(dark, "flux not above 0")
     leave_out(~((mag >= layout.brightest) & (mag <= layout.faintest)), "no magnitude")
     leave_out(~((mag_err > 0) & (mag_err < np.finfo(np.float32).max)), "no error")
+    leave_out(mag_err > layout.max_mag_err, f"error above {layout.max_mag_err:g} mag")
     kept = reason == 0
     points = np.empty(int(kept.sum()), dtype=POINT)
     for name, data in (("star", star), ("band", band), ("time", time), ("mag", mag), ("mag_err", mag_err)):
         points[name] = data[kept]
-    about = {role: numbers(batch, columns.names[role]) for role in STAR_COLUMNS if role in columns.names}
+    about = {role: _about(batch, columns.names[role], role) for role in STAR_COLUMNS if role in columns.names}
     reasons = Counter(dict(zip(names, np.bincount(reason, minlength=len(names)).tolist(), strict=True)))
     reasons["malformed line"] += batch.malformed
-    return BatchPoints(stars, star, kept, points, about, +reasons)
+    return BatchPoints(stars, star, batch.rows, points, about, +reasons)
 
 
-def _stars(batch: Batch, columns: FoundColumns, file_star: str, n: int) -> tuple[list[str], npt.NDArray[np.int32]]:
+def _about(batch: Batch, name: str, role: str) -> FloatArray:
+    found = numbers(batch, name)
+    if role == "epoch":
+        return checked_epochs(found, batch.rows, where=batch.file, column=name)
+    if role == "period":
+        # Catalogues write 0 or a negative number for a period that is not known.
+        return checked_periods(np.where(found > 0, found, np.nan), batch.rows, where=batch.file, column=name)
+    return found
+
+
+def _stars(
+    batch: Batch, columns: FoundColumns, layout: TableLayout, file_star: str
+) -> tuple[list[str], npt.NDArray[np.int32]]:
     if "id" not in columns.names:
-        return [file_star], np.zeros(n, dtype=np.int32)
-    coded = pc.dictionary_encode(text(batch, columns.names["id"]))
+        return [file_star], np.zeros(len(batch.rows), dtype=np.int32)
+    coded = identifiers(batch, columns.names["id"], unknown=layout.unknown_ids)
     places = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
     return coded.dictionary.to_pylist(), places
 

@@ -1,6 +1,8 @@
 """Tables of light curves as batches of rows: Parquet by row groups, CSV as a stream, anything else by astropy."""
 
+import csv
 import gzip
+import math
 import re
 import warnings
 from collections.abc import Iterator, Sequence
@@ -23,7 +25,6 @@ from cbminer.tables import read_user_table
 
 __all__ = ["Batch", "Source", "open_source"]
 
-_WHAT = "table of light curves"
 _ROWS = 200_000
 _BLOCK_BYTES = 16 << 20
 _NULLS = ["", "NULL", "null", "Null", "None", "NA", "N/A", "--", "-", "\\N"]
@@ -62,17 +63,22 @@ class Source(Protocol):
     def names(self) -> list[str]:
         """Names of the columns; those inside a nested column with its name and a dot before them."""
 
+    def unit(self, name: str) -> str:
+        """Tell the unit that the file states of a column; empty if none."""
+
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
         """Yield some columns, batch by batch."""
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, *, what: str = "table of light curves") -> Source:
     """Open a table.
 
     Parameters
     ----------
     path : `~pathlib.Path`
         Parquet, CSV (also compressed with gzip), or what astropy reads: ECSV, FITS, VOTable, IPAC, text.
+    what : str, optional
+        What the table is for, named in messages.
 
     Returns
     -------
@@ -85,25 +91,25 @@ def open_source(path: Path) -> Source:
         If the file is missing or no table.
     """
     if not path.is_file():
-        msg = f"{_WHAT} {path} is not there: check the path"
+        msg = f"{what} {path} is not there: check the path"
         raise InputFormatError(msg)
     name = path.name.lower()
     if name.endswith((".parquet", ".parq", ".pq")):
-        return _ParquetSource(path)
+        return _ParquetSource(path, what)
     if name.endswith((".csv", ".csv.gz")):
-        return _CsvSource(path)
-    return _TableSource(path)
+        return _CsvSource(path, what)
+    return _TableSource(path, what)
 
 
 class _ParquetSource:
     """A Parquet file, of which one batch of rows is in memory at a time."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self._what = path, what
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
-            msg = f"{_WHAT} {path} cannot be read as Parquet ({_first_line(error)}): write or fetch it again"
+            msg = f"{what} {path} cannot be read as Parquet ({_first_line(error)}): write or fetch it again"
             raise InputFormatError(msg) from error
         self._names = [name for field in self._file.schema_arrow for name in _names_in(field)]
 
@@ -116,14 +122,15 @@ class _ParquetSource:
         first = 1
         try:
             for batch in self._file.iter_batches(batch_size=self._batch_rows, columns=outer):
-                columns = {name: _member(batch, name) for name in names}
-                yield _exploded(self.path, first, len(batch), columns)
+                yield _exploded(self.path, first, len(batch), {name: _member(batch, name) for name in names})
                 first += len(batch)
         except (pa.ArrowException, OSError) as error:
-            msg = (
-                f"{_WHAT} {self.path} is damaged after row {first - 1} ({_first_line(error)}): write or fetch it again"
-            )
+            why = _first_line(error)
+            msg = f"{self._what} {self.path} is damaged after row {first - 1} ({why}): write or fetch it again"
             raise InputFormatError(msg) from error
+
+    def unit(self, name: str) -> str:  # noqa: ARG002 - Parquet states none
+        return ""
 
     @property
     def _outer(self) -> set[str]:
@@ -131,26 +138,34 @@ class _ParquetSource:
 
     @property
     def _batch_rows(self) -> int:
-        """Rows a batch: fewer where a row is a whole light curve."""
-        nested = any(not _is_flat(field.type) for field in self._file.schema_arrow)
-        return _ROWS // 100 if nested else _ROWS
+        """Rows a batch: so many fewer as a row has points, where it is a whole light curve."""
+        meta = self._file.metadata
+        most = 1
+        for group in (meta.row_group(place) for place in range(meta.num_row_groups)):
+            entries = max((group.column(place).num_values for place in range(group.num_columns)), default=0)
+            most = max(most, -(-entries // max(group.num_rows, 1)))
+        return max(1, _ROWS // most)
 
 
 class _CsvSource:
     """A CSV file, read as a stream; every value is text until somebody asks for a number."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self._what = path, what
         self._comments, header = self._header()
-        self._separator = max(",;\t|", key=header.count)
-        self._names = [name.strip().strip("\"'") for name in header.split(self._separator)]
+        self._separator = max(",;\t|", key=re.sub(r'"[^"]*"', "", header).count)
+        (fields,) = csv.reader([header], delimiter=self._separator)
+        self._names = [name.strip().strip("\"'") for name in fields]
         if all(re.fullmatch(r"[-+.\deE]*", name) for name in self._names):
-            msg = f"{_WHAT} {path}: the first line holds no names of columns: put a header above the numbers"
+            msg = f"{what} {path}: the first line holds no names of columns: put a header above the numbers"
             raise InputFormatError(msg)
 
     @property
     def names(self) -> list[str]:
         return self._names
+
+    def unit(self, name: str) -> str:  # noqa: ARG002 - CSV states none
+        return ""
 
     def _header(self) -> tuple[int, str]:
         """Lines of comment before the header, and the header."""
@@ -159,16 +174,16 @@ class _CsvSource:
             with opener(self.path, "rb") as stream:
                 start = stream.read(1 << 16)
         except (OSError, EOFError) as error:
-            msg = f"{_WHAT} {self.path} cannot be read ({_first_line(error)}): fetch it again"
+            msg = f"{self._what} {self.path} cannot be read ({_first_line(error)}): fetch it again"
             raise InputFormatError(msg) from error
         what = other_kind(start[:4096])
         if what:
-            msg = f"{_WHAT} {self.path} {what}"
+            msg = f"{self._what} {self.path} {what}"
             raise InputFormatError(msg)
         for number, line in enumerate(start.decode("utf-8-sig", "replace").splitlines()):
             if line.strip() and not line.startswith("#"):
                 return number, line
-        msg = f"{_WHAT} {self.path} is empty: expected a header and a point a line"
+        msg = f"{self._what} {self.path} is empty: expected a header and a point a line"
         raise InputFormatError(msg)
 
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
@@ -190,22 +205,31 @@ class _CsvSource:
             strings_can_be_null=True,
         )
         first = good = 0
+        packed = "gzip" if self.path.name.lower().endswith(".gz") else None
         try:
-            for batch in pa_csv.open_csv(self.path, read, parse, convert):
-                known = {name: batch.column(name) for name in names}
-                yield Batch(self.path.name, first + 1 + np.arange(len(batch)), known, len(malformed))
-                first, good = first + len(batch) + len(malformed), good + len(batch)
-                self._refuse_wrong_file(good, first, malformed)
-                malformed.clear()
+            with pa.input_stream(self.path, compression=packed) as stream:
+                for batch in pa_csv.open_csv(stream, read, parse, convert):
+                    known = {name: batch.column(name) for name in names}
+                    yield Batch(self.path.name, first + 1 + np.arange(len(batch)), known, len(malformed))
+                    first, good = first + len(batch) + len(malformed), good + len(batch)
+                    self._refuse_wrong_file(good, first, malformed)
+                    malformed.clear()
+            if malformed:
+                # Such lines at the end, or nothing else.
+                self._refuse_wrong_file(good, first + len(malformed), malformed)
+                none = {name: pa.array([], pa.string()) for name in names}
+                yield Batch(self.path.name, np.empty(0, dtype=np.int64), none, len(malformed))
         except (pa.ArrowException, OSError, EOFError) as error:
-            msg = f"{_WHAT} {self.path} is damaged after row {first} ({_first_line(error)}): mend or fetch it again"
+            msg = (
+                f"{self._what} {self.path} is damaged after row {first} ({_first_line(error)}): mend or fetch it again"
+            )
             raise InputFormatError(msg) from error
 
     def _refuse_wrong_file(self, good: int, first: int, malformed: list[int]) -> None:
         if malformed and first - good > _WRONG_FILE * first:
             msg = (
-                f"{_WHAT} {self.path}: {first - good} of {first} rows do not have the {len(self._names)} fields of the "
-                f"header: check that this is the right file, whole and unchanged"
+                f"{self._what} {self.path}: {first - good} of {first} rows do not have the {len(self._names)} fields "
+                f"of the header: check that this is the right file, whole and unchanged"
             )
             raise InputFormatError(msg)
 
@@ -213,10 +237,10 @@ class _CsvSource:
 class _TableSource:
     """A table in a format that astropy reads, which is in memory as a whole."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self._what = path, what
         self._table = (
-            _read_ipac(path) if path.suffix.lower() in {".tbl", ".ipac"} else read_user_table(path, what=_WHAT)
+            _read_ipac(path, what) if path.suffix.lower() in {".tbl", ".ipac"} else read_user_table(path, what=what)
         )
 
     @property
@@ -224,18 +248,31 @@ class _TableSource:
         names: list[str] = self._table.colnames
         return names
 
+    def unit(self, name: str) -> str:
+        return str(getattr(self._table[name], "unit", None) or "")
+
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
-        columns = {name: _arrow_column(self._table[name]) for name in names}
-        yield _exploded(self.path, 1, len(self._table), columns)
+        for name in names:
+            if not hasattr(self._table[name], "dtype"):
+                msg = (
+                    f"{self._what} {self.path}: column {name} holds {type(self._table[name]).__name__}, no numbers: "
+                    f'write plain numbers, such as the Julian dates table["{name}"].jd of a Time, and name their scale'
+                )
+                raise InputFormatError(msg)
+        wide = [math.prod(self._table[name].shape[1:]) for name in names]
+        step = max(1, _ROWS // max(1, *wide))
+        for first in range(0, len(self._table), step):
+            part = self._table[first : first + step]
+            yield _exploded(self.path, first + 1, len(part), {name: _arrow_column(part[name]) for name in names})
 
 
-def _read_ipac(path: Path) -> Table:
+def _read_ipac(path: Path, what: str) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             table: Table = text_tables.read(path, format="ipac")
     except (OSError, ValueError, TypeError, IndexError, KeyError) as error:
-        msg = f"{_WHAT} {path} cannot be read as an IPAC table ({_first_line(error)}): fetch it again"
+        msg = f"{what} {path} cannot be read as an IPAC table ({_first_line(error)}): fetch it again"
         raise InputFormatError(msg) from error
     return table
 
@@ -247,7 +284,7 @@ def _arrow_column(column: Any) -> Any:
         return pa.array([_plain_list(entry) for entry in column])
     if data.dtype.kind == "S":
         data = np.char.decode(data, "utf-8", "replace")
-    if data.dtype.byteorder == ">" or (data.dtype.byteorder == "=" and not data.dtype.isnative):
+    if not data.dtype.isnative:
         data = data.astype(data.dtype.newbyteorder("="))
     return pa.array(np.asarray(data), mask=np.asarray(mask))
 
@@ -256,10 +293,6 @@ def _plain_list(entry: Any) -> Any:
     if entry is np.ma.masked or isinstance(entry, str | bytes):
         return None if entry is np.ma.masked else str(entry)
     return np.ma.asarray(entry).tolist()
-
-
-def _is_flat(kind: Any) -> bool:
-    return not (_is_list(kind) or pa.types.is_struct(kind))
 
 
 def _is_list(kind: Any) -> bool:
@@ -298,7 +331,7 @@ def _exploded(path: Path, first: int, n_rows: int, columns: dict[str, Any]) -> B
         if len(unequal):
             row = int(unequal[0])
             msg = (
-                f"{_WHAT} {path}, row {first + row}: column {name} has {own[row]} entries and {example} has "
+                f"{path}, row {first + row}: column {name} has {own[row]} entries and {example} has "
                 f"{lengths[example][row]}: both must have one a point"
             )
             raise InputFormatError(msg)

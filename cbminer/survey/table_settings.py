@@ -1,5 +1,6 @@
 """How a table of light curves of another survey is laid out: settings, presets, and both together."""
 
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class QualityRule(SettingsModel):
 
     allowed: tuple[bool | int | str, ...] | None = Field(default=None, description="values of good points")
     forbidden_bits: int | None = Field(
-        default=None, ge=1, description="bit mask: a point with any of these bits set is dropped"
+        default=None, ge=1, le=2**63 - 1, description="bit mask: a point with any of these bits set is dropped"
     )
     required: bool = Field(
         default=True, description="whether a table without the column is an error, and not just left unfiltered"
@@ -52,6 +53,7 @@ class TableSettings(SettingsModel):
     id_column: Names | None = Field(
         default=None, description="identifier of the star; several names: the first there is; []: the file is the star"
     )
+    unknown_ids: Names | None = Field(default=None, description='identifiers that mean none, such as ["0"]')
     time_column: Names | None = Field(default=None, description="time of the point in days")
     time_zero: Days | None = Field(
         default=None,
@@ -66,7 +68,15 @@ class TableSettings(SettingsModel):
     mag_column: Names | None = Field(default=None, description="magnitude; counts before a flux")
     mag_err_column: Names | None = Field(default=None, description="error of the magnitude; else from the flux's")
     flux_column: Names | None = Field(default=None, description="flux, linear")
-    flux_err_column: Names | None = Field(default=None, description="error of the flux, same unit")
+    flux_err_column: Names | None = Field(
+        default=None,
+        description="error of the flux, same unit; of equally many names, the one at the place of the flux's",
+    )
+    total_flux_marks: Names | None = Field(
+        default=None,
+        description="columns that show that fluxes are those of the star and not of difference images: in a table with "
+        "none of them only the first of flux_column is taken",
+    )
     zero_point: Magnitudes | None = Field(
         default=None, description="magnitude of flux 1: 31.4 mag for nJy, 23.9 for uJy, 16.4 for mJy, 8.9 for Jy (AB)"
     )
@@ -108,6 +118,10 @@ class TableLayout:
         Those of a preset that a table may lack.
     bands, bands_second : tuple of str
         Bands to measure, and those for a colour; `bands` is ``("-",)`` where there is no column of bands.
+    unknown_ids : tuple of str
+        Identifiers that mean none.
+    total_flux_marks : tuple of str
+        Columns of which a table must have one, if any are named, where its flux is not the first of the names.
     quality : dict of str to QualityRule
         Rules by column.
     survey : str
@@ -120,6 +134,8 @@ class TableLayout:
         Magnitude of flux 1.
     mag_err : float or None
         Error of all points, mag.
+    max_mag_err : float
+        Largest error of a point, mag; larger ones mark upper limits.
     brightest, faintest : float
         Limits of what is a magnitude.
     points_in_memory : int
@@ -130,6 +146,8 @@ class TableLayout:
     optional: frozenset[str]
     bands: tuple[str, ...]
     bands_second: tuple[str, ...]
+    unknown_ids: tuple[str, ...]
+    total_flux_marks: tuple[str, ...]
     quality: dict[str, QualityRule]
     survey: str
     time_zero: float
@@ -137,6 +155,7 @@ class TableLayout:
     time_at: TimePlace
     zero_point: float | None
     mag_err: float | None
+    max_mag_err: float
     brightest: float
     faintest: float
     points_in_memory: int
@@ -153,13 +172,15 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in _PRESETS.glob("*.toml"))
 
 
-def table_layout(settings: TableSettings) -> TableLayout:
+def table_layout(settings: TableSettings, *, max_mag_err: float = math.inf) -> TableLayout:
     """Put settings over the preset that they name.
 
     Parameters
     ----------
     settings : TableSettings
         Settings.
+    max_mag_err : float, optional
+        Largest error of a point, mag.
 
     Returns
     -------
@@ -176,6 +197,8 @@ def table_layout(settings: TableSettings) -> TableLayout:
     # Whoever names other numbers does not want those of the preset beside them.
     if "flux_column" in own and "mag_column" not in own:
         preset = {name: value for name, value in preset.items() if name not in {"mag_column", "mag_err_column"}}
+    if "flux_column" in own:
+        preset = _without_its_fluxes(preset, own["flux_column"])
     if "mag_err" in own:
         preset = {name: value for name, value in preset.items() if name not in {"mag_err_column", "flux_err_column"}}
     merged = preset | own
@@ -188,6 +211,8 @@ def table_layout(settings: TableSettings) -> TableLayout:
         optional=frozenset({"ra", "dec"} - {name.removesuffix("_column") for name in own}) if preset else frozenset(),
         bands=merged.get("bands", (_SINGLE_BAND,)) if "band" in names else (_SINGLE_BAND,),
         bands_second=merged.get("bands_second", ()) if "band" in names else (),
+        unknown_ids=merged.get("unknown_ids", ()),
+        total_flux_marks=merged.get("total_flux_marks", ()),
         quality=merged.get("quality", {}),
         survey=merged.get("survey") or "table",
         time_zero=merged["time_zero"],
@@ -195,6 +220,7 @@ def table_layout(settings: TableSettings) -> TableLayout:
         time_at=merged.get("time_at", "sun"),
         zero_point=merged.get("zero_point"),
         mag_err=merged.get("mag_err"),
+        max_mag_err=max_mag_err,
         brightest=settings.brightest,
         faintest=settings.faintest,
         points_in_memory=settings.points_in_memory,
@@ -202,6 +228,14 @@ def table_layout(settings: TableSettings) -> TableLayout:
 
 
 _OPEN = [name for name, field in TableSettings.model_fields.items() if field.default is None]
+
+
+def _without_its_fluxes(preset: dict[str, Any], fluxes: tuple[str, ...]) -> dict[str, Any]:
+    """Preset of which only the errors of fluxes are left that somebody chose by name, and no doubt about these."""
+    errors = dict(zip(preset.get("flux_column", ()), preset.get("flux_err_column", ()), strict=True))
+    kept = {name: value for name, value in preset.items() if name not in {"flux_err_column", "total_flux_marks"}}
+    own = tuple(errors[flux] for flux in fluxes if flux in errors)
+    return kept | ({"flux_err_column": own} if own else {})
 
 
 def _read_preset(name: str) -> dict[str, Any]:
