@@ -1,10 +1,14 @@
 """Draw the figures of the documentation that show the light-curve engine, the measured curve and the classifier.
 
 Usage: python docs/figures.py [FOLDER [NAME ...]]
+       python docs/figures.py --run RUN
 
 Writes look_alikes.png, sky_images.png, roche_vs_phoebe.png, morph.png and classifier.png, or those that are named, by
 default all to docs/images. The third needs the curves that ``python benchmarks/roche_vs_phoebe.py --save`` has written,
 and no PHOEBE.
+
+With --run nothing is drawn: colour_magnitude.png and odds.png of docs/images are made of the figures of RUN, the folder
+that ``cbminer select --galaxy LMC --survey mock`` has written.
 """
 
 import importlib.util
@@ -77,6 +81,9 @@ SKY_PHASES = (0.0, 0.125, 0.25, 0.375)
 # Window of the images about the centre of mass, in separations, and their pixels a separation before averaging.
 WINDOW, PIXELS, SAMPLES = (1.15, 0.70), 150, 3
 
+# Figures of a run, their names on the pages, and how much smaller they are there.
+RUN_FIGURES = {"colour_magnitude": ("colour_magnitude", 1.0), "odds_LMC": ("odds", 0.6)}
+
 
 def save(figure: Figure, path: Path, *, shaded: bool) -> None:
     """Write a figure; lines do with 256 colours. No file names the version of matplotlib."""
@@ -84,6 +91,16 @@ def save(figure: Figure, path: Path, *, shaded: bool) -> None:
     figure.savefig(buffer, format="png", dpi=DPI)
     image = Image.open(buffer).convert("RGB")
     (image if shaded else image.quantize(256)).save(path, optimize=True)
+
+
+def take_from_run(run: Path, folder: Path) -> None:
+    """Bring figures of a run to the size at which the pages show them."""
+    for source, (name, scale) in RUN_FIGURES.items():
+        image = Image.open(run / "figures" / f"{source}.png").convert("RGB")
+        size = (round(scale * image.width), round(scale * image.height))
+        smaller = image if scale == 1.0 else image.resize(size, Image.Resampling.LANCZOS)
+        # Shades of the probability would become steps.
+        (smaller.quantize(256) if scale == 1.0 else smaller).save(folder / f"{name}.png", optimize=True)
 
 
 def look_alikes() -> Figure:
@@ -400,6 +417,9 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 
 def main() -> None:
     """Draw the figures."""
+    if sys.argv[1:2] == ["--run"]:
+        take_from_run(Path(sys.argv[2]), ROOT / "docs" / "images")
+        return
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(STYLE):

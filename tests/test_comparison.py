@@ -78,8 +78,8 @@ def test_ranks_of_true_members_are_even_in_every_axis_though_errors_differ_and_l
 
 def test_the_p_value_of_true_members_is_itself_even():
     p_values = []
-    for seed in range(40):
-        sample = draw_observed(density(), errors(), limits=LIMITS, n=25, seed=100 + seed)
+    for seed in range(100):
+        sample = draw_observed(density(), errors(), limits=LIMITS, n=25, seed=1000 + seed)
         ranks = place_ranks(density(), sample, limits=LIMITS, draws=120, seed=seed)
         p_values.append(stats.kstest(ranks.VI0, "uniform").pvalue)
     assert stats.kstest(p_values, "uniform").pvalue > 0.01
@@ -232,3 +232,120 @@ def test_stars_where_nothing_is_and_wrong_components_are_refused():
         found.log_likelihood({"contact": -1})
     # Nothing expected, and yet there are stars.
     assert found.log_likelihood({}) == -np.inf
+
+
+def of_one(sample, place=0, **changed):
+    """One star of a sample, some of it changed."""
+    columns = {name: getattr(sample, name)[place : place + 1] for name in PlacedSample.__dataclass_fields__}
+    return PlacedSample(**columns | {name: np.array([value]) for name, value in changed.items()})
+
+
+@pytest.mark.parametrize(
+    "changed", [{"M_V": np.nan}, {"log_P": np.inf}, {"e_VI0": np.nan}, {"e_M_V": -0.1}, {"cov_M_V_VI0": np.inf}]
+)
+def test_stars_of_which_something_is_not_known_are_refused_and_not_ranked(changed):
+    star = of_one(draw_observed(density(), errors(), limits=LIMITS, n=3, seed=1), **changed)
+    with pytest.raises(InputFormatError, match="1 stars of the sample, such as number 1"):
+        place_ranks(density(), star, limits=LIMITS)
+    with pytest.raises(InputFormatError, match="not finite, or a negative error"):
+        draw_observed(density(), star, limits=LIMITS, n=3, seed=1)
+
+
+@pytest.mark.parametrize("changed", [{"M_V": -6.01}, {"M_V": -2.49}, {"log_P": np.log10(2.01)}])
+def test_stars_beyond_the_limits_have_no_rank(changed):
+    sample = draw_observed(density(), errors(), limits=LIMITS, n=3, seed=1)
+    with pytest.raises(InputFormatError, match=r"beyond the limits of \[population\.counts\]"):
+        place_ranks(density(), of_one(sample, **changed), limits=LIMITS)
+    assert len(place_ranks(density(), of_one(sample), limits=LIMITS).log_P) == 1
+
+
+def test_nothing_is_drawn_without_errors_or_in_numbers_that_are_none():
+    sample = draw_observed(density(), errors(), limits=LIMITS, n=3, seed=1)
+    empty = PlacedSample(*(np.empty(0),) * 6)
+    with pytest.raises(InputFormatError, match="errors of 0"):
+        draw_observed(density(), empty, limits=LIMITS, n=3, seed=1)
+    with pytest.raises(InputFormatError, match="cannot draw -1 stars"):
+        draw_observed(density(), sample, limits=LIMITS, n=-1, seed=1)
+    assert len(draw_observed(density(), sample, limits=LIMITS, n=0, seed=1)) == 0
+    for draws in (0, -5):
+        with pytest.raises(InputFormatError, match="at least 20"):
+            place_ranks(density(), sample, limits=LIMITS, draws=draws)
+
+
+@pytest.mark.parametrize("numbers", [[], [0.1, np.nan], [0.5, 1.1], [-0.1], [np.inf]])
+def test_numbers_that_cannot_be_spread_between_0_and_1_are_refused(numbers):
+    with pytest.raises(InputFormatError, match="between 0 and 1"):
+        anderson_darling(numbers)
+
+
+def test_every_star_that_is_drawn_is_another_one_of_whatever_seed():
+    # One system in dozens is within these limits, so that several trials are needed. Errors leave log P as it is.
+    narrow = CountSettings(M_V_bright="-5.0 mag", M_V_faint="-4.6 mag", period_max="0.9 d")
+    sample = draw_observed(density(), errors(), limits=narrow, n=60, seed=3)
+    assert len(np.unique(sample.log_P)) == 60
+    # 200 was the distance of seeds whose trials once were the same.
+    periods = [draw_observed(density(), errors(), limits=narrow, n=60, seed=seed).log_P for seed in (0, 1, 200, 201)]
+    assert len(np.unique(np.concatenate(periods))) == 240
+
+
+def test_equal_ranks_are_told_apart_at_random():
+    sample = draw_observed(density(), errors(), limits=LIMITS, n=300, seed=6)
+    ranks = place_ranks(density(), sample, limits=LIMITS, draws=100, seed=1)
+    # Of some 50 draws each, there are some 50 ranks at most that a star could have, were they not told apart.
+    assert all(len(np.unique(getattr(ranks, name))) == 300 for name in AXES)
+    # Where there is no model, no draw lies lower, and rarely is one as low: the first of 50 places, evenly filled.
+    nowhere = moved(sample, VI0=3.0)
+    lowest = place_ranks(density(), nowhere, limits=LIMITS, draws=100, seed=1).density
+    assert 0 < lowest.min() < 0.002
+    assert 0.01 < lowest.max() < 0.1
+
+
+def test_a_box_is_even_inside_of_all_its_edges():
+    inside = [(-0.4, -5.0, 0.0), (-0.5, -7.0, -0.8), (0.5, 0.0, 0.8)]
+    outside = [(-0.51, -5, 0), (0.51, -5, 0), (0, -7.1, 0), (0, 0.1, 0), (0, -5, -0.81), (0, -5, 0.81)]
+    places = np.array(inside + outside).T
+    sample = PlacedSample(*places, *np.full((3, places.shape[1]), 0.01))
+    assert BOX.density(sample) == pytest.approx([1 / (1.0 * 7.0 * 1.6)] * 3 + [0] * 6)
+
+
+@pytest.mark.parametrize("log_P", [(0.5, -0.5), (0.5, 0.5), (np.nan, 0.5), (-np.inf, 0.5)])
+def test_a_box_without_a_volume_is_refused(log_P):
+    with pytest.raises(InputFormatError, match="lower value first"):
+        PlaceBox(log_P, (-7.0, 0.0), (-0.8, 0.8))
+
+
+def test_a_star_where_nothing_is_expected_makes_numbers_impossible_and_not_unknown():
+    # Nine stars where both components are, one where the second alone is.
+    found = PlaceLikelihood(("here", "there"), np.array([[2.0, 0.5]] * 9 + [[0.0, 0.5]]))
+    best = found.best(fixed={"there": 0.0})
+    assert best.log_likelihood == -np.inf == found.log_likelihood({"here": 9.0})
+    assert best.number == pytest.approx({"here": 9.0, "there": 0.0})
+    # With the least of the second it is possible again: one star is its, and of the first are the other nine.
+    least = found.best(fixed={"there": 1e-6})
+    assert least.number["here"] == pytest.approx(9, abs=1e-4)
+    assert least.log_likelihood == pytest.approx(9 * np.log(18) + np.log(0.5e-6) - 9, abs=1e-4)
+    # Nothing of the first is no contradiction: all ten are of the second.
+    assert found.best(fixed={"here": 0.0}).number == pytest.approx({"here": 0.0, "there": 10.0})
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -1.0])
+def test_given_numbers_are_finite_and_not_negative(number):
+    found = PlaceLikelihood(("here", "there"), np.array([[2.0, 0.5], [0.5, 2.0]]))
+    with pytest.raises(InputFormatError, match="finite, and 0 or more"):
+        found.best(fixed={"there": number})
+    with pytest.raises(InputFormatError, match="finite, and 0 or more"):
+        found.log_likelihood({"there": number})
+
+
+def test_a_number_that_is_not_0_may_have_an_interval_that_begins_there():
+    # One star of 21 is twice as likely of the second component: it takes some of it, but none at all is not excluded.
+    found = PlaceLikelihood(("here", "there"), np.array([[1.0, 0.9]] * 20 + [[1.0, 4.0]]))
+    best = found.best()
+    assert best.number["there"] > 0.3
+    none = found.best(fixed={"there": 0.0})
+    assert 0 < best.log_likelihood - none.log_likelihood < 0.5
+    interval = found.interval("there")
+    assert interval.low == 0
+    assert interval.high > best.number["there"]
+    end = found.best(fixed={"there": interval.high}).log_likelihood
+    assert best.log_likelihood - end == pytest.approx(0.5, abs=1e-3)

@@ -211,3 +211,52 @@ def test_links_between_files_hold_on_a_code_host(page):
     # Pages of the reference exist once the site is built.
     missing = [target for target in local if "generated/" not in target and not (page.parent / target).exists()]
     assert not missing
+
+
+def texts_of_the_package():
+    """Every string of the package, with an ellipsis for what is filled in."""
+    for path in (ROOT / "cbminer").rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        documentation = {
+            id(node.body[0].value)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.body
+            and isinstance(node.body[0], ast.Expr)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.JoinedStr):
+                yield "".join(part.value if isinstance(part, ast.Constant) else "..." for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+                yield node.value
+
+
+def is_said(message, texts):
+    """Whether the fixed words of a message stand in this order in one text of the package."""
+    words = ".*".join(re.escape(part.strip()) for part in message.split("..."))
+    return any(re.search(words, text, re.DOTALL) for text in texts)
+
+
+def quoted_messages():
+    page = (ROOT / "docs" / "how-to" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ")[0] for line in page.splitlines() if re.match(r"\| `", line)]
+    return [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+
+
+def test_messages_of_the_page_on_trouble_are_those_of_the_package():
+    messages, texts = quoted_messages(), set(texts_of_the_package())
+    assert len(messages) >= 14
+    # What is written on the spot of an example is a text of its own.
+    halves = {"... has no unit: write it as a string with a unit, for example ...": "write it as a string"}
+    for message, second in halves.items():
+        assert message in messages
+        place = message.index(second)
+        messages[messages.index(message)] = message[:place] + "..."
+        messages.append(message[place:])
+    assert [message for message in messages if not is_said(message, texts)] == []
+
+
+def test_messages_that_nobody_says_are_noticed():
+    texts = set(texts_of_the_package())
+    for message in ("... exists: replace it with --force", "gave ... of ... lines", "unknown key; ... is known here"):
+        assert not is_said(message, texts)

@@ -74,14 +74,14 @@ class PlacedSample:
         Returns
         -------
         PlacedSample
-            Those of which all is known and that lie within the limits, in the order of the table.
+            Those of which all is known, no error negative, and that lie within the limits, in the order of the table.
         """
         period = values(stars, "period", "d")
         with np.errstate(invalid="ignore", divide="ignore"):
             log_period = np.where(period > 0, np.log10(period), np.nan)
         names = (("M_V", "mag"), ("VI0", "mag"), ("e_M_V", "mag"), ("e_VI0", "mag"), ("cov_M_V_VI0", "mag2"))
         columns = np.column_stack([log_period, *(values(stars, name, unit) for name, unit in names)])
-        known = columns[np.isfinite(columns).all(axis=1)]
+        known = columns[np.isfinite(columns).all(axis=1) & (np.minimum(*columns[:, 3:5].T) >= 0)]
         return cls(*known[_within(known[:, :3], limits)].T)
 
     def __len__(self) -> int:
@@ -135,6 +135,19 @@ def _within(places: FloatArray, limits: CountSettings) -> npt.NDArray[np.bool_]:
     return np.asarray(inside)
 
 
+def _refuse_unknown(sample: PlacedSample) -> None:
+    """Refuse stars of which something is not known: ranks and densities would be numbers without a meaning."""
+    errors = np.column_stack([sample.e_M_V, sample.e_VI0])
+    known = np.isfinite(np.column_stack([sample.places, errors, sample.cov_M_V_VI0])).all(axis=1)
+    wrong = np.flatnonzero(~(known & (errors >= 0).all(axis=1)))
+    if len(wrong):
+        msg = (
+            f"{len(wrong)} stars of the sample, such as number {wrong[0] + 1}, have a place or an error that is not "
+            "finite, or a negative error: PlacedSample.of_stars leaves such stars out"
+        )
+        raise InputFormatError(msg)
+
+
 def draw_observed(
     population: PopulationDensity, errors_of: PlacedSample, *, limits: CountSettings, n: int, seed: int
 ) -> PlacedSample:
@@ -161,15 +174,22 @@ def draw_observed(
     Raises
     ------
     InputFormatError
-        If hardly any system of the population lies within the limits.
+        If there are no errors or some that are not known, `n` is negative, or hardly any system of the population
+        lies within the limits.
     """
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 7]))
+    _refuse_unknown(errors_of)
+    if n < 0 or not len(errors_of):
+        msg = f"cannot draw {n} stars with the errors of {len(errors_of)}: give 0 or more, and a sample that has stars"
+        raise InputFormatError(msg)
     found: list[FloatArray] = []
     chosen: list[npt.NDArray[np.int64]] = []
     have = 0
     for trial in range(_MOST_TRIALS):
+        sequence = np.random.SeedSequence([seed, 7, trial])
+        rng = np.random.default_rng(sequence)
         star = rng.integers(len(errors_of), size=max(4 * n, 64))
-        seen = _scattered(population.draw(len(star), seed=seed + _MOST_TRIALS * trial), star, errors_of, rng)
+        true = population.draw(len(star), seed=int(sequence.generate_state(1)[0]))
+        seen = _scattered(true, star, errors_of, rng)
         inside = _within(seen, limits)
         found.append(seen[inside])
         chosen.append(star[inside])
@@ -230,13 +250,29 @@ def place_ranks(
     Raises
     ------
     InputFormatError
-        If hardly any system of the population lies within the limits.
+        If a star is beyond the limits or not wholly known, `draws` is below 1, or hardly any system of the
+        population lies within the limits.
 
     Notes
     -----
     Every star has draws of its own, and equal ranks are told apart at random: under the null hypothesis the ranks are
     even and independent for any number of draws, and no error of a simulation has to be allowed for.
+
+    Independent they are only if the errors of the stars are. An error that all stars share, such as that of the
+    distance or of a mean reddening, moves all of them one way, and p values then come out too small. Rank the sample
+    again with M_V and VI0 moved by that error, up and down: what does not outlast this is no difference.
     """
+    _refuse_unknown(sample)
+    beyond = np.flatnonzero(~_within(sample.places, limits))
+    if len(beyond):
+        msg = (
+            f"{len(beyond)} stars, such as number {beyond[0] + 1}, are beyond the limits of [population.counts] within "
+            "which systems are drawn: PlacedSample.of_stars leaves such stars out"
+        )
+        raise InputFormatError(msg)
+    if draws < 1:
+        msg = f"{draws} systems are to be drawn for each star: at least {_FEWEST_DRAWS} within the limits are needed"
+        raise InputFormatError(msg)
     size = max(_AT_A_TIME // draws, 1)
     parts = [slice(first, first + size) for first in range(0, len(sample), size)]
     ranks = [
@@ -313,11 +349,19 @@ def anderson_darling(uniform: npt.ArrayLike, *, seed: int = 0) -> UniformityTest
         A squared of Anderson & Darling (1952, Ann. Math. Stat. 23, 193), which weighs the ends more than the largest
         difference of Kolmogorov and Smirnov does, and the share of 4,000 even samples of the same size with a larger
         one, the sample itself counted among them: never below 1 in 4,001.
+
+    Raises
+    ------
+    InputFormatError
+        If there are no numbers, or one of them is not between 0 and 1.
     """
-    own = np.sort(np.asarray(uniform, dtype=float))
+    own = np.sort(np.asarray(uniform, dtype=float).ravel())
+    if not (len(own) and np.all((own >= 0) & (own <= 1))):
+        msg = "the Anderson-Darling test takes one number or more, all of them between 0 and 1 and none unknown"
+        raise InputFormatError(msg)
     statistic = float(_a_squared(own[np.newaxis])[0])
     rng = np.random.default_rng(np.random.SeedSequence([seed, 9]))
-    size = max(1, _AT_A_TIME // max(len(own), 1))
+    size = max(1, _AT_A_TIME // len(own))
     larger = 0
     for first in range(0, _NULL_SAMPLES, size):
         rows = min(size, _NULL_SAMPLES - first)

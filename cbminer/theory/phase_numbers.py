@@ -28,11 +28,23 @@ class PlaceBox:
     ----------
     log_P, M_V, VI0 : tuple of float
         Lowest and highest values; dex and mag.
+
+    Raises
+    ------
+    InputFormatError
+        If a lowest value is not below the highest, or one of them not finite.
     """
 
     log_P: tuple[float, float]
     M_V: tuple[float, float]
     VI0: tuple[float, float]
+
+    def __post_init__(self) -> None:
+        for name in ("log_P", "M_V", "VI0"):
+            low, high = getattr(self, name)
+            if not (np.isfinite([low, high]).all() and low < high):
+                msg = f"{name} of the box goes from {low:g} to {high:g}: give the lower value first, both finite"
+                raise InputFormatError(msg)
 
     def density(self, sample: PlacedSample) -> FloatArray:
         """Density at stars, errors left aside.
@@ -169,9 +181,9 @@ class PlaceLikelihood:
         Raises
         ------
         InputFormatError
-            If a component is not known or a number negative.
+            If a component is not known, or a number negative or not finite.
         """
-        return self._at(self._array(number))
+        return _log_likelihood(self.density, self._array(number))
 
     def best(self, *, fixed: Mapping[str, float] | None = None) -> NumberFit:
         """Find the numbers of highest likelihood.
@@ -186,24 +198,33 @@ class PlaceLikelihood:
         NumberFit
             The numbers. If none is given they add up to the number of stars.
 
+        Raises
+        ------
+        InputFormatError
+            If a component is not known, or a given number negative or not finite.
+
         Notes
         -----
         By expectation maximisation, which keeps numbers from becoming negative; the likelihood has one maximum only.
+        Where numbers of 0 are given, a star may lie where nothing is expected. The logarithm of the likelihood is
+        then minus infinity, and free numbers are those of the other stars.
         """
         given = dict(fixed or {})
         number = self._array(given)
         free = np.array([name not in given for name in self.names])
         # A free number that begins at 0 would stay there.
         number[free] = max(len(self.density), 1) / max(int(free.sum()), 1)
-        last = self._at(number)
+        explained = self.density[self.density @ number > 0]
+        last = _log_likelihood(explained, number)
         for _ in range(_MOST_STEPS if free.any() else 0):
-            total = self.density @ number
-            number[free] *= (self.density[:, free] / total[:, np.newaxis]).sum(axis=0)
-            now = self._at(number)
+            total = explained @ number
+            number[free] *= (explained[:, free] / total[:, np.newaxis]).sum(axis=0)
+            now = _log_likelihood(explained, number)
             if now - last < _CLOSE_ENOUGH:
                 break
             last = now
-        return NumberFit(dict(zip(self.names, number.tolist(), strict=True)), self._at(number))
+        found = dict(zip(self.names, number.tolist(), strict=True))
+        return NumberFit(found, _log_likelihood(self.density, number))
 
     def interval(self, name: str) -> NumberInterval:
         """Interval of the number of one component by the profile of the likelihood.
@@ -238,10 +259,6 @@ class PlaceLikelihood:
         low = 0.0 if peak <= least or fall(least) < 0 else brentq(fall, least, peak, xtol=1e-3)
         return NumberInterval(float(low), float(brentq(fall, peak, high, xtol=1e-3)))
 
-    def _at(self, number: FloatArray) -> float:
-        with np.errstate(divide="ignore"):
-            return float(np.log(self.density @ number).sum() - number.sum())
-
     def _array(self, number: Mapping[str, float]) -> FloatArray:
         for name in number:
             self._known(number, name)
@@ -251,7 +268,12 @@ class PlaceLikelihood:
         if name not in self.names:
             msg = f"no component is called {name}: there are {', '.join(self.names)}"
             raise InputFormatError(msg)
-        if not number[name] >= 0:
-            msg = f"the number of {name} is {number[name]:g}; it must be 0 or more"
+        if not 0 <= number[name] < np.inf:
+            msg = f"the number of {name} is {number[name]:g}; it must be finite, and 0 or more"
             raise InputFormatError(msg)
         return float(number[name])
+
+
+def _log_likelihood(density: FloatArray, number: FloatArray) -> float:
+    with np.errstate(divide="ignore"):
+        return float(np.log(density @ number).sum() - number.sum())
