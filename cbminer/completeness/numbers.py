@@ -348,8 +348,8 @@ _NUMBERS = {
     "n_observed": "stars of the run in the sample",
     "completeness": "share in the sample of the contact binaries that the population counts: seen, within its limits",
     "e_completeness": "its error, from the number of injected stars",
-    "scattered_in": "contact binaries in the sample that the population does not count, over those it does: errors bring "
-    "them in, or their minima are shallower than it asks for",
+    "scattered_in": "contact binaries in the sample that the population does not count, over those it does: errors "
+    "bring them in, or their minima are shallower than it asks for",
     "e_passing": "error of the sum of both, by which counts are corrected",
     "n_effective": "injected stars of equal weight that would tell as much",
     "near_contact": "pairs near contact in the sample over those that the population counts",
