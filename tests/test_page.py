@@ -2,11 +2,15 @@
 
 import base64
 import hashlib
+import io
 import json
+import os
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import matplotlib.image
 import numpy as np
 import pytest
 from fit_tables import SMALL, observed, true_flux
@@ -15,21 +19,28 @@ from hypothesis import strategies as st
 from judged_runs import random_table, table_of, write_run
 
 from cbminer.cli import main
+from cbminer.columns import float_column
 from cbminer.errors import OutputError, ResourceNotFoundError, UnknownStarError
+from cbminer.flags import Flag
 from cbminer.ranking.fit_data import FoldedPoints
 from cbminer.ranking.fit_model import CONTACT, NEAR_CONTACT
 from cbminer.ranking.fit_results import HypothesisFit, StarFit
 from cbminer.ranking.fit_store import write_fit
 from cbminer.report.explanation import explain_star
 from cbminer.report.page import page as page_module
+from cbminer.report.page.counts import read_cutflow
 from cbminer.report.page.curves import KEPT_FITS, MODEL_PHASE, CurveModel, ShownCurves, shown_curves
 from cbminer.report.page.data import gather_report
+from cbminer.report.page.diagrams import cloud_diagrams, colour_free_magnitude
 from cbminer.report.page.links import star_links
+from cbminer.report.page.odds import ODDS_PARTS, absent_odds
 from cbminer.report.page.overview import shown_command
 from cbminer.report.page.page import check_page_place, plotting_library, render_page, write_page
 from cbminer.report.page.payload import embedded_json, page_payload
+from cbminer.selection.plc import PLCRelation
 from cbminer.settings import load_settings
 from cbminer.survey.archive import open_archive
+from cbminer.theory.density import DensityPlane
 
 HOSTILE = '</script><img src=x onerror="document.title=1"><!-- &amp; {{ 7 * 7 }}'
 RELATION = {"a": -3.61, "b": 11.65, "c": -0.05, "intrinsic_scatter": 0.33, "mode": "derived"}
@@ -158,9 +169,25 @@ def test_embedded_json_is_json_and_ends_no_element(value):
     assert not set("<>&") & set(found)
 
 
-def test_no_number_is_embedded_as_nan():
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        embedded_json({"x": float("nan")})
+def test_numbers_that_are_none_are_embedded_as_unknown():
+    found = embedded_json({"x": [float("nan"), 1.5], "y": (float("inf"), -float("inf"), np.float64("nan"), True, 2)})
+    assert json.loads(str(found)) == {"x": [None, 1.5], "y": [None, None, None, True, 2]}
+
+
+def test_a_relation_that_is_not_known_does_not_stop_the_page(tmp_path):
+    run = make_run(tmp_path / "run", table_of(3))
+    record = json.loads((run / "provenance.json").read_text())
+    record["relations"]["LMC"] = RELATION | {"intrinsic_scatter": float("nan")}
+    record["relations"]["SMC"] = dict.fromkeys("abc", float("nan")) | {"intrinsic_scatter": 0.3, "mode": "derived"}
+    (run / "provenance.json").write_text(json.dumps(record))
+    report = gathered(run)
+    clouds = embedded(render_page(report))["clouds"]
+    assert clouds["LMC"]["relation"]["half_width"] is None
+    assert clouds["SMC"]["relation"]["b"] is None
+    assert np.isfinite(
+        [*clouds["SMC"]["ranges"]["relation"]["y"], *clouds["SMC"]["backgrounds"]["relation"]["y"]]
+    ).all()
+    assert any("intrinsic scatter not known" in line for line in report.summary)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +199,11 @@ def test_no_number_is_embedded_as_nan():
         (r"cbminer select --cache 'C:\Users\alice\cache'", "cbminer select --cache PATH"),
         ("cbminer select --cache ~/cache --settings my.toml", "cbminer select --cache PATH --settings my.toml"),
         ("cbminer select --out 'unclosed /home/alice", "cbminer"),
+        ("cbminer select --archive https://alice:s3cret@ogle.example/ocvs/", "cbminer select --archive https://ogle.example/ocvs/"),
+        ("cbminer select --archive=https://ogle.example/ocvs?token=s3cret#s3cret", "cbminer select --archive=https://ogle.example/ocvs"),
+        ("cbminer select --archive 'HTTPS://ogle.example?s3cret'", "cbminer select --archive HTTPS://ogle.example"),
+        ("cbminer select --archive 'ftp://alice:s3/cret@ogle.example/x'", "cbminer select --archive ADDRESS"),
+        ("cbminer select --archive 'https://alice:s3#cret@ogle.example'", "cbminer select --archive ADDRESS"),
     ],
 )  # fmt: skip
 def test_commands_are_shown_without_places(command, shown):
@@ -413,15 +445,248 @@ def hypothesis_flux(hypothesis, best, half):
 
 def test_a_file_that_is_no_report_is_left_alone(tmp_path, report):
     path = tmp_path / "report.html"
-    path.write_text("my notes")
-    with pytest.raises(OutputError, match="no report of cbminer"):
-        check_page_place(path, overwrite=False)
+    notes = (
+        "my notes",
+        "<!DOCTYPE html><title>cbminer report, my notes</title>",
+        '<meta name="author" content="cbminer report 0.1">',
+    )
+    for text in notes:
+        path.write_text(text)
+        with pytest.raises(OutputError, match="no report of cbminer"):
+            check_page_place(path, overwrite=False)
     check_page_place(path, overwrite=True)
     write_page(path, report)
     check_page_place(path, overwrite=False)
     with pytest.raises(OutputError, match="is a folder"):
         check_page_place(tmp_path, overwrite=True)
     assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_equal_runs_give_equal_pages(tmp_path, run, text):
+    again = tmp_path / "copy"
+    shutil.copytree(run, again)
+    for path in again.iterdir():
+        os.utime(path, (1e9, 1e9))
+    assert render_page(gathered(again)) == text
+
+
+def diagrams_of(stars, **more):
+    settings = load_settings()
+    relation = PLCRelation(**RELATION)
+    return cloud_diagrams(
+        stars,
+        "LMC",
+        cuts=settings.selection,
+        relation=relation,
+        contour=0.95,
+        **({"populations": None, "shown": stars[:0]} | more),
+    )
+
+
+def test_the_image_has_a_star_where_it_is():
+    stars = table_of(2, M_V=[-6.0, np.nan], V_mag=[12.477, np.nan], off=0.3)
+    diagrams = diagrams_of(stars)
+    for name, x, y in (
+        ("colour", float(stars["VI0"][0].value), -6.0),
+        ("relation", 0.0, colour_free_magnitude(stars, diagrams.band)[0]),
+    ):
+        image = diagrams.backgrounds[name]
+        assert (image.n_stars, image.n_all) == (1, 2)
+        alpha = matplotlib.image.imread(io.BytesIO(image.png))[..., 3]
+        ((row, column),) = np.argwhere(alpha > 0)
+        height, width = alpha.shape
+        # The first row is drawn at the top, where the bright stars are.
+        assert image.y[0] + (row + 0.5) * (image.y[1] - image.y[0]) / height == pytest.approx(y, abs=0.06)
+        assert image.x[0] + (column + 0.5) * (image.x[1] - image.x[0]) / width == pytest.approx(x, abs=0.01)
+
+
+class Blob:
+    """A population in one point, as wide as the errors of the stars."""
+
+    def plane(self, x, y, *, e_M_V, e_VI0):
+        edges = {"VI0": np.linspace(-1, 1, 402), "M_V": np.linspace(-6, 0, 402), "log_P": np.linspace(-1, 1, 402)}
+        middles = {"VI0": (-0.2, e_VI0), "M_V": (-3.0, e_M_V), "log_P": (0.0, 0.1)}
+        parts = []
+        for name in (x, y):
+            place, sigma = middles[name]
+            centre = (edges[name][1:] + edges[name][:-1]) / 2
+            parts.append(np.exp(-0.5 * ((centre - place) / sigma) ** 2))
+        density = np.outer(*parts)
+        return DensityPlane(x, y, edges[x], edges[y], density / density.sum())
+
+
+def test_contours_are_smoothed_by_the_errors_of_the_stars():
+    stars = table_of(5)
+    stars["e_M_V"], stars["e_VI0"] = float_column(np.full(5, 0.5), "mag"), float_column(np.full(5, 0.05), "mag")
+    contours = diagrams_of(stars, populations={"contact": Blob()}).contours
+    outer = contours["VI0"][-1]
+    assert outer.share == 0.95
+    # 95 % of a normal distribution in two dimensions lie within 2.45 sigma.
+    assert np.ptp(outer.lines[0][:, 0]) == pytest.approx(2 * 2.448 * 0.05, rel=0.05)
+    assert np.ptp(outer.lines[0][:, 1]) == pytest.approx(2 * 2.448 * 0.5, rel=0.05)
+    assert np.ptp(contours["log_P"][-1].lines[0][:, 1]) == pytest.approx(2 * 2.448 * 0.5, rel=0.05)
+
+
+def test_ranges_hold_every_star_of_the_list(tmp_path):
+    stars = table_of(4, M_V=[-3.0, -8.5, 2.5, -2.0], period=[1.0, 0.1, 30.0, 1.0], off=[0, 9.0, -6.0, 0])
+    report = gathered(make_run(tmp_path / "run", stars), stars=[str(name) for name in stars["id"]])
+    ranges = report.diagrams["LMC"].ranges
+    assert ranges["colour"].y == ranges["population"].y == (pytest.approx(-9.0), pytest.approx(3.0))
+    assert ranges["relation"].x == ranges["population"].x == (pytest.approx(-1.1), pytest.approx(1.577, abs=1e-3))
+    band = report.diagrams["LMC"].band
+    for name, places in (("colour", stars["VI0"].unmasked.value), ("relation", colour_free_magnitude(stars, band))):
+        low, high = ranges[name].x if name == "colour" else ranges[name].y
+        assert low < min(places)
+        assert max(places) < high
+    usual = gathered(make_run(tmp_path / "usual", table_of(4))).diagrams["LMC"].ranges
+    assert usual["colour"].x == (-0.75, 0.35)
+
+
+def test_a_damaged_cutflow_is_named(tmp_path, capsys):
+    run = make_run(tmp_path / "run", table_of(2))
+    lines = ["# %ECSV 1.0", "# ---", "# datatype:"]
+    names = ("galaxy", "cut", "n_in", "n_out", "n_failed", "n_undecided")
+    lines += [f"# - {{name: {name}, datatype: {'string' if name in names[:2] else 'int64'}}}" for name in names]
+    good = [*lines, " ".join(names), "LMC type 5 4 1 0"]
+    path = run / "cutflow.ecsv"
+    path.write_text("\n".join(good))
+    assert list(read_cutflow(run)["n_out"]) == [4]
+    for damaged in (
+        good[:5], good[:-2], [*good[:-1], "LMC type 5 4 1"], [*good[:-1], 'LMC type 5 4 1 ""'], [*good[:-1], "LMC type 5 -4 1 0"],
+        ["\x00\xff"], [line.replace("n_failed", "n_fallen") for line in good],
+        [line.replace("int64", "int6") for line in good], ["{", *good[1:]],
+    ):  # fmt: skip
+        path.write_bytes("\n".join(damaged).encode("latin-1"))
+        with pytest.raises(OutputError, match=r"cutflow\.ecsv.*--overwrite"):
+            read_cutflow(run)
+    assert main(["report", "--run", str(run)]) == 1
+    assert "cutflow.ecsv" in capsys.readouterr().err
+
+
+@given(st.integers(0, 420), st.integers(0, 255))
+def test_a_cutflow_is_read_or_refused(tmp_path_factory, place, byte):
+    run = tmp_path_factory.mktemp("cutflow")
+    names = ("galaxy", "cut", "n_in", "n_out", "n_failed", "n_undecided")
+    header = ["# %ECSV 1.0", "# ---", "# datatype:"]
+    header += [f"# - {{name: {name}, datatype: {'string' if name in names[:2] else 'int64'}}}" for name in names]
+    content = bytearray("\n".join([*header, " ".join(names), "LMC type 5 4 1 0", "SMC data 7 7 0 0"]).encode())
+    content[min(place, len(content) - 1)] = byte
+    (run / "cutflow.ecsv").write_bytes(content)
+    try:
+        table = read_cutflow(run)
+    except OutputError:
+        return
+    assert all(int(row["n_in"]) >= 0 for row in table)
+
+
+def test_flags_of_all_stars_are_told_from_those_of_some(tmp_path):
+    stars = table_of(3)
+    shared = int(Flag.MEAN_REDDENING)
+    stars["flags"] = [shared, shared | int(Flag.PHASE_GAP), shared]
+    report = gathered(make_run(tmp_path / "run", stars))
+    assert report.shared_flags == shared
+    text = render_page(report)
+    assert embedded(text)["shared_flags"] == shared
+    options = [attributes["value"] for attributes in Elements(text).of("option") if "value" in attributes]
+    assert "PHASE_GAP" in options
+    assert "MEAN_REDDENING" not in options
+    assert "MEAN_REDDENING (mean reddening of the Cloud, not a map)" in text
+    alone = gathered(make_run(tmp_path / "alone", stars[:1]))
+    assert alone.shared_flags == 0
+
+
+def test_why_no_curve_is_shown_is_said_of_each_star(mock_stars, tmp_path):
+    stars, store = mock_stars
+    stars = judged_mock(stars[:6])
+    run = make_run(tmp_path / "run", stars, survey="mock")
+    names = [str(name) for name in stars["id"]]
+    report = gather_report(run, stars=names, stores={"LMC": store}, populations={})
+    assert list(report.absent) == [names[1], names[2], names[3]]
+    assert "no period" in report.absent[names[1]]
+    assert "archive of the run has no light curve" in report.absent[names[2]]
+    assert "at hand" in report.absent[names[3]]
+    assert page_payload(report)["absent"] == report.absent
+    assert "No light curve in V is at hand" not in " ".join(report.notes)
+    # Beyond the first few the page holds no curves.
+    few = load_settings().report.model_copy(update={"sheets_max": 2})
+    many = make_run(tmp_path / "many", table_of(4), report=few)
+    beyond = gather_report(many, stores={}, populations={}).absent
+    assert [text.startswith("Only the first 2 stars") for text in beyond.values()] == [False, False, True, True]
+    assert "cbminer report --star OGLE-LMC-ECL-00003" in beyond["OGLE-LMC-ECL-00003"]
+
+
+def judged_mock(stars, *, spoil=True):
+    """Judged stars with the names and ephemerides of a catalogue; some of them lose period or light curve."""
+    result = table_of(len(stars))
+    result["survey"] = "mock"
+    for name in ("id", "period", "T0", "T0_fit"):
+        result[name] = stars[name].copy()
+    if spoil:
+        result["period"].mask[1] = True
+        result["flags"][2] = int(Flag.NO_LIGHT_CURVE)
+        result["id"][2:4] = ["MOCK-LMC-ECL-99998", "MOCK-LMC-ECL-99999"]
+    return result
+
+
+@pytest.mark.parametrize("server", [False, True])
+def test_v_that_is_not_at_hand_is_said(mock_stars, mock_archive, tmp_path, server):
+    stars = mock_stars[0][:4].copy()
+    names = [str(name) for name in stars["id"]]
+    run = make_run(tmp_path / "run", judged_mock(stars, spoil=False), survey="mock")
+    record = json.loads((run / "provenance.json").read_text())
+    record["archive"] = "https://ogle.example/" if server else "nowhere"
+    (run / "provenance.json").write_text(json.dumps(record))
+    archive = open_archive(str(mock_archive), cache=tmp_path / "cache")
+    for bands in (("I",), ("I", "V")):
+        store = archive.light_curves("LMC", names, bands=bands)
+        report = gather_report(run, stars=names, stores={"LMC": store}, populations={})
+        assert len(report.curves) == 4
+        told = [note for note in report.notes if note.startswith("No light curve in V is at hand")]
+        assert len(told) == (bands == ("I",))
+        assert ["cbminer fetch" in note for note in told] == [server] * len(told)
+        assert all(note in render_page(report) for note in told)
+
+
+def test_unknown_counts_are_not_minus_one(tmp_path):
+    stars = table_of(2)
+    stars["n_points"], stars["n_harmonics"] = [-1, 500], [-1, 6]
+    payload = page_payload(gathered(make_run(tmp_path / "run", stars)))
+    assert column(payload, "n_points") == [None, 500]
+    assert column(payload, "n_harmonics") == [None, 6]
+    shown = {name for _, names in payload["groups"] for name in names}
+    assert {"T0", "M_I", "a1", "contact_angle1", "contact_angle2", "n_harmonics", "E_VI_err_minus", "E_VI_err_plus", "depth1_survey"} <= shown  # fmt: skip
+    # Everything of the catalogue is somewhere on a sheet, but bookkeeping and what stands in a section of its own.
+    apart = {"id", "galaxy", "survey", "rank", "contact_rank", "selected", "rejected_by", "failed", "undecided", "flags", "bona_fide", "contact_level", "hull_distance", "light_curve_class", "classifier_version"}  # fmt: skip
+    left = {name for name in payload["stars"] if not name.startswith(("e_", "P_", "post_", "ln_odds"))} - shown - apart
+    assert left == set()
+
+
+def test_why_odds_are_not_known_is_said(tmp_path):
+    stars = table_of(4)
+    stars["flags"] = np.array([Flag.NO_CURVE_EVIDENCE, Flag.NO_CURVE_EVIDENCE, 0, 0], dtype=int)
+    stars["period"].mask[1] = True
+    stars["ln_odds"] = float_column([np.nan, np.nan, np.nan, 1.0])
+    first, second, third, last = absent_odds(stars)
+    assert "too few" in first
+    assert "nor a period" in second
+    assert "has not ranked" in third
+    assert last is None
+    place, curve = ODDS_PARTS[1], ODDS_PARTS[2]
+    assert curve.text(0.0, int(Flag.NO_CURVE_EVIDENCE)) == "no light curve"
+    assert curve.text(0.0, 0) == "+0.00"
+    assert place.text(0.0, int(Flag.NO_PLACE_EVIDENCE)) == "no place"
+    assert place.text(-0.5, int(Flag.NO_PLACE_EVIDENCE)) == "-0.50 (period alone)"
+    assert place.text(np.nan, 0) == "not known"
+
+
+def test_only_a_list_in_the_order_of_ranks_says_so(run):
+    def sorted_by(report):
+        heads = Elements(render_page(report)).of("th")
+        return [head["data-sort"] for head in heads if "aria-sort" in head]
+
+    report = gathered(run)
+    assert sorted_by(report) == ["rank"]
+    assert sorted_by(gathered(run, stars=[str(name) for name in report.listed["id"][[2, 0]]])) == []
 
 
 def test_the_command_refuses_what_does_not_go_together(run, capsys):

@@ -1,6 +1,8 @@
 """Vetting sheets for print: a page a star, in one PDF or in PNG files."""
 
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +24,9 @@ __all__ = ["SheetFormat", "check_sheets_place", "sheet_figure", "sheet_figures",
 SheetFormat = Literal["pdf", "png"]
 _A4 = (8.27, 11.69)
 _DPI = 150
+# What every sheet in PNG says of itself, so that other pictures are left alone, and where in the file.
+_SOFTWARE = "cbminer report"
+_PNG_MARK, _PNG_HEAD = b"tEXtSoftware\x00" + _SOFTWARE.encode(), 4096
 _SMALL: dict[Any, Any] = {
     "font.size": 7.5,
     "axes.labelsize": 8.0,
@@ -120,7 +125,8 @@ def write_sheets(path: Path, report: ReportData, kind: SheetFormat) -> list[Path
     Returns
     -------
     list of `~pathlib.Path`
-        The files.
+        The files. All of them are there, or none; sheets of an earlier report in the folder give way to them, and
+        other files stay.
 
     Raises
     ------
@@ -134,11 +140,38 @@ def write_sheets(path: Path, report: ReportData, kind: SheetFormat) -> list[Path
         _write_pdf(path, report)
         return [path]
     names = [re.sub(r"[^A-Za-z0-9._-]+", "-", str(name)) for name in label_column(report.listed, "id")]
-    files = [path / f"{name}.png" for name in names]
-    for file, figure in zip(files, sheet_figures(report), strict=True):
-        with written_whole(file) as temporary:
-            figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})
-    return files
+    try:
+        return _write_pngs(path, [f"{name}.png" for name in names], report)
+    except OSError as error:
+        msg = f"{path} cannot be written ({error.strerror}): make room, or choose another place with --out"
+        raise OutputError(msg) from error
+
+
+def _write_pngs(path: Path, names: list[str], report: ReportData) -> list[Path]:
+    """Write all sheets beside their folder, and move them into it when the last is done."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    try:
+        # mkdtemp keeps others out; a product is for its readers.
+        temporary.chmod(0o755)
+        for name, figure in zip(names, sheet_figures(report), strict=True):
+            figure.savefig(temporary / name, format="png", dpi=_DPI, metadata={"Software": _SOFTWARE})
+        if path.is_dir():
+            stale = [file for file in path.glob("*.png") if file.name not in names and _is_sheet(file)]
+            for name in names:
+                (temporary / name).replace(path / name)
+            for file in stale:
+                file.unlink()
+        else:
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return [path / name for name in names]
+
+
+def _is_sheet(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return _PNG_MARK in stream.read(_PNG_HEAD)
 
 
 def _write_pdf(path: Path, report: ReportData) -> None:

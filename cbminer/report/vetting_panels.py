@@ -1,6 +1,6 @@
 """Panels of a vetting sheet for print."""
 
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,8 @@ from cbminer.ranking.fit_data import BANDS, FoldedPoints
 from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_LABELS
 from cbminer.report.page.curves import MODEL_PHASE, CurveModel, ShownCurves
 from cbminer.report.page.data import CutVerdict, ReportData
-from cbminer.report.page.diagrams import CloudDiagrams, colour_free_magnitude
+from cbminer.report.page.diagrams import CloudDiagrams, PlaneRanges, colour_free_magnitude, log_period
+from cbminer.report.page.odds import ODDS_PARTS, absent_odds
 
 __all__ = ["draw_curves", "draw_numbers", "draw_odds", "draw_places", "sheet_title"]
 
@@ -25,13 +26,6 @@ _MODELS: dict[str, dict[str, Any]] = {
     "near_contact": {"color": _VERMILION, "ls": "--", "lw": 1.2},
     "shape": {"color": "black", "ls": "-", "lw": 0.8},
 }
-_PARTS = {
-    "ln_odds_prior": "frequency",
-    "ln_odds_place": "period, magnitude,\ncolour",
-    "ln_odds_curve": "light curve",
-    "ln_odds": "sum",
-    "ln_odds_population": "population alone",
-}
 # From each name of the table to how it is written and its unit.
 _NUMBERS: tuple[tuple[str, str, str], ...] = (
     ("period", "P", "d"), ("I_mag", "I", "mag"), ("V_mag", "V", "mag"), ("E_VI", "E(V-I)", "mag"),
@@ -41,6 +35,8 @@ _NUMBERS: tuple[tuple[str, str, str], ...] = (
 )  # fmt: skip
 _DECIMALS = {"period": 7, "W": 4, "depth1": 4, "depth2": 4, "oconnell": 4}
 _LINE_WIDTH = 56
+_LABEL_WIDTH = 30
+_TEXT_SIZE, _LINES_MAX = 6.6, 27
 
 
 def sheet_title(report: ReportData, index: int) -> str:
@@ -92,11 +88,20 @@ def draw_curves(figure: SubFigure, report: ReportData, index: int) -> None:
         if curves is None or band not in curves.points:
             for panel in (top, bottom):
                 panel.set_axis_off()
-            top.text(0.5, 0.5, f"no light curve in {band}", ha="center", transform=top.transAxes)
+            if curves is not None:
+                top.text(0.5, 0.5, f"no light curve in {band} at hand", ha="center", transform=top.transAxes)
             continue
         _draw_band(top, bottom, curves, band)
-    if curves is not None and curves.models:
+    if curves is None:
+        figure.text(0.5, 0.5, _absence(report, index), ha="center", va="center")
+    elif curves.models:
         axes[0, 0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+
+
+def _absence(report: ReportData, index: int) -> str:
+    """Say why no light curve of a star is drawn."""
+    name = str(label_column(report.stars, "id")[index])
+    return _plain(report.absent.get(name, "Light curves are drawn of listed stars only."))
 
 
 def _draw_band(top: Any, bottom: Any, curves: ShownCurves, band: str) -> None:
@@ -115,7 +120,8 @@ def _draw_band(top: Any, bottom: Any, curves: ShownCurves, band: str) -> None:
     top.set(xlim=(-0.25, 1.25), xticks=np.arange(-0.25, 1.26, 0.25))
     top.set_ylabel(f"{band} [mag]")
     top.text(0.99, 0.03, f"{len(points)} points", ha="right", transform=top.transAxes, fontsize=6.5)
-    bottom.set_xlabel(f"phase (0: {curves.zero})")
+    lowest = bottom if models else top
+    lowest.set_xlabel(f"phase (0: {curves.zero})")
     if models:
         residual = models[0].residuals(band, points)
         _error_bars(bottom, points, residual)
@@ -125,6 +131,8 @@ def _draw_band(top: Any, bottom: Any, curves: ShownCurves, band: str) -> None:
         bottom.set_ylabel("residual [mag]" if models[0].kind == "shape" else "less contact\nmodel [mag]")
     else:
         bottom.set_axis_off()
+        # Both panels share their phases, which only the lower one would write.
+        top.tick_params(labelbottom=True)
 
 
 def _legend(model: CurveModel) -> str:
@@ -168,11 +176,6 @@ def draw_places(figure: SubFigure, report: ReportData, index: int) -> None:
     _draw_population(panels[2], diagrams, others, star)
 
 
-def _log_period(stars: QTable) -> FloatArray:
-    period = values(stars, "period", "d")
-    return np.asarray(np.log10(np.where(period > 0, period, np.nan)))
-
-
 def _draw_stars(
     panel: Any,
     others: tuple[FloatArray, FloatArray],
@@ -198,13 +201,14 @@ def _draw_contours(panel: Any, diagrams: CloudDiagrams, axis: str) -> None:
 def _draw_colour(panel: Any, diagrams: CloudDiagrams, others: QTable, star: QTable) -> None:
     box = diagrams.region
     _draw_contours(panel, diagrams, "VI0")
-    left, height = -0.9, box.M_V_faint - box.M_V_bright
+    # The box has no blue side.
+    left, height = diagrams.ranges["colour"].x[0] - 1.0, box.M_V_faint - box.M_V_bright
     panel.add_patch(Rectangle((left, box.M_V_bright), box.VI0_max - left, height, fill=False, lw=1.0))
     panel.plot([box.VI0_ceiling] * 2, [box.M_V_bright, box.M_V_faint], color="black", ls=":", lw=0.9)
     places = [(values(stars, "VI0", "mag"), values(stars, "M_V", "mag")) for stars in (others, star)]
     _draw_stars(panel, places[0], places[1], (values(star, "e_VI0", "mag"), values(star, "e_M_V", "mag")))
     panel.set(xlabel=r"$(V-I)_0$ [mag]", ylabel=r"$M_V$ [mag]")
-    _limits(panel, places[1], (-0.75, 0.35), (-7.5, 0.5))
+    _limits(panel, diagrams.ranges["colour"])
 
 
 def _draw_relation(panel: Any, diagrams: CloudDiagrams, others: QTable, star: QTable) -> None:
@@ -213,10 +217,10 @@ def _draw_relation(panel: Any, diagrams: CloudDiagrams, others: QTable, star: QT
     middle = band.a * line + band.c
     panel.fill_between(line, middle - band.half_width, middle + band.half_width, color=_BLUE, alpha=0.12, lw=0)
     panel.plot(line, middle, color=_BLUE, lw=1.0)
-    places = [(_log_period(stars), colour_free_magnitude(stars, band)) for stars in (others, star)]
+    places = [(log_period(stars), colour_free_magnitude(stars, band)) for stars in (others, star)]
     _draw_stars(panel, places[0], places[1], (None, values(star, "e_plc_residual", "mag")))
     panel.set(xlabel=r"$\log_{10}(P\,/\,\mathrm{d})$", ylabel=rf"$M_V {-band.b:+.2f}\,(V-I)_0$ [mag]")
-    _limits(panel, places[1], (-0.65, 0.55), (-4.5, 5.5))
+    _limits(panel, diagrams.ranges["relation"])
 
 
 def _draw_population(panel: Any, diagrams: CloudDiagrams, others: QTable, star: QTable) -> None:
@@ -224,21 +228,18 @@ def _draw_population(panel: Any, diagrams: CloudDiagrams, others: QTable, star: 
     for kind, label in (("contact", "contact population"), ("near_contact", "near-contact population")):
         if diagrams.contours:
             panel.plot([], [], color=_MODELS[kind]["color"], ls=_MODELS[kind]["ls"], lw=0.9, label=label)
-    places = [(_log_period(stars), values(stars, "M_V", "mag")) for stars in (others, star)]
+    places = [(log_period(stars), values(stars, "M_V", "mag")) for stars in (others, star)]
     _draw_stars(panel, places[0], places[1], (None, values(star, "e_M_V", "mag")))
     panel.set(xlabel=r"$\log_{10}(P\,/\,\mathrm{d})$", ylabel=r"$M_V$ [mag]")
-    _limits(panel, places[1], (-0.65, 0.55), (-7.5, 0.5))
+    _limits(panel, diagrams.ranges["population"])
     if diagrams.contours:
         panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=6)
 
 
-def _limits(panel: Any, star: tuple[FloatArray, FloatArray], x: tuple[float, float], y: tuple[float, float]) -> None:
-    """Ranges of the axes, wide enough for the star; magnitudes grow downwards."""
-    place = np.array([star[0][0], star[1][0]])
-    known = bool(np.isfinite(place).all())
-    x_star, y_star = place if known else (np.mean(x), np.mean(y))
-    panel.set_xlim(min(x[0], x_star - 0.1), max(x[1], x_star + 0.1))
-    panel.set_ylim(max(y[1], y_star + 0.5), min(y[0], y_star - 0.5))
+def _limits(panel: Any, ranges: PlaneRanges) -> None:
+    """Set the ranges of the axes; magnitudes grow downwards."""
+    panel.set_xlim(*ranges.x)
+    panel.set_ylim(ranges.y[1], ranges.y[0])
 
 
 def draw_odds(figure: SubFigure, star: QTable) -> None:
@@ -252,37 +253,44 @@ def draw_odds(figure: SubFigure, star: QTable) -> None:
         One judged star.
     """
     left, right = figure.subplots(1, 2)
-    odds = np.array([values(star, name)[0] for name in _PARTS])
-    if np.isnan(values(star, "ln_odds")[0]):
+    (reason,) = absent_odds(star)
+    if reason is not None:
         for panel in (left, right):
             panel.set_axis_off()
-        left.text(0.0, 0.5, "odds are not known: no light curve with a shape, or too few in the survey")
+        left.text(0.0, 0.5, f"odds are not known: {reason[0].lower()}{reason[1:]}", transform=left.transAxes)
         return
+    _draw_parts(left, star)
+    _draw_posterior(right, star)
+
+
+def _draw_parts(panel: Any, star: QTable) -> None:
+    odds = np.array([values(star, part.name)[0] for part in ODDS_PARTS])
     known = np.nan_to_num(odds, posinf=0.0, neginf=0.0)
     place = np.arange(len(odds))
-    left.barh(place, known, color=np.where(known < 0, _VERMILION, _BLUE), height=0.6)
-    left.axvline(0.0, color="black", lw=0.8)
+    panel.barh(place, known, color=np.where(known < 0, _VERMILION, _BLUE), height=0.6)
+    panel.axvline(0.0, color="black", lw=0.8)
     reach = 1.6 * max(float(np.abs(known).max()), 1.0)
-    for row, (shown, value) in enumerate(zip(known, odds, strict=True)):
-        text = f"{value:+.2f}" if np.isfinite(value) else "not known"
+    flags = int(star["flags"][0])
+    for row, (part, shown, value) in enumerate(zip(ODDS_PARTS, known, odds, strict=True)):
         side = 1 if shown >= 0 else -1
-        left.annotate(text, (shown, row), xytext=(3 * side, 0), textcoords="offset points", va="center",
-                      ha="left" if side > 0 else "right", fontsize=6.5)  # fmt: skip
-    left.set_yticks(place, list(_PARTS.values()))
-    left.set(xlim=(-reach, reach), xlabel="ln odds of contact against near contact")
-    left.invert_yaxis()
+        panel.annotate(part.text(float(value), flags), (shown, row), xytext=(3 * side, 0), textcoords="offset points",
+                       va="center", ha="left" if side > 0 else "right", fontsize=6.5)  # fmt: skip
+    panel.set_yticks(place, [fill(part.label, _LABEL_WIDTH) for part in ODDS_PARTS])
+    panel.set(xlim=(-reach, reach), xlabel="ln odds of contact against near contact")
+    panel.invert_yaxis()
+
+
+def _draw_posterior(panel: Any, star: QTable) -> None:
     posterior = np.array([values(star, f"post_{name}")[0] for name in HYPOTHESES])
-    right.barh(np.arange(len(posterior)), posterior, color=_BLUE, height=0.6)
+    panel.barh(np.arange(len(posterior)), posterior, color=_BLUE, height=0.6)
     for row, value in enumerate(posterior):
-        right.annotate(
+        panel.annotate(
             f"{value:.4f}", (value, row), xytext=(3, 0), textcoords="offset points", va="center", fontsize=6.5
         )
-    labels = [
-        HYPOTHESIS_LABELS[name].replace(", or", ",\nor").replace("pair without", "pair\nwithout") for name in HYPOTHESES
-    ]
-    right.set_yticks(np.arange(len(posterior)), labels)
-    right.set(xlim=(0.0, 1.3), xlabel="probability by light curve, place and survey")
-    right.invert_yaxis()
+    labels = [fill(HYPOTHESIS_LABELS[name], _LABEL_WIDTH) for name in HYPOTHESES]
+    panel.set_yticks(np.arange(len(posterior)), labels)
+    panel.set(xlim=(0.0, 1.3), xlabel="probability by light curve, place and survey")
+    panel.invert_yaxis()
 
 
 def draw_numbers(figure: SubFigure, report: ReportData, index: int) -> None:
@@ -300,10 +308,15 @@ def draw_numbers(figure: SubFigure, report: ReportData, index: int) -> None:
     panel = figure.subplots()
     panel.set_axis_off()
     star = report.stars[index : index + 1]
-    style: dict[str, Any] = {"va": "top", "fontsize": 6.6, "linespacing": 1.35, "transform": panel.transAxes}
-    panel.text(0.0, 1.0, "\n".join([*_number_lines(star), "", *_flag_lines(star)]), **style)
-    cuts = [line for cut in report.verdicts for line in _cut_lines(cut, index)]
-    panel.text(0.40, 1.0, "\n".join(_plain(line) for line in cuts), **style)
+    cuts = [_plain(line) for cut in report.verdicts for line in _cut_lines(cut, index)]
+    _write_lines(panel, 0.0, [*_number_lines(star), "", *_flag_lines(star)])
+    _write_lines(panel, 0.40, cuts)
+
+
+def _write_lines(panel: Any, x: float, lines: list[str]) -> None:
+    """Write a column of text, smaller where there are more lines than the panel has room for."""
+    size = _TEXT_SIZE * min(1.0, _LINES_MAX / len(lines))
+    panel.text(x, 1.0, "\n".join(lines), va="top", fontsize=size, linespacing=1.35, transform=panel.transAxes)
 
 
 def _number_lines(star: QTable) -> list[str]:
@@ -331,7 +344,4 @@ def _cut_lines(cut: CutVerdict, index: int) -> list[str]:
 def _flag_lines(star: QTable) -> list[str]:
     flags = int(star["flags"][0])
     found = [FLAG_MEANINGS[flag] for flag in Flag if flags & flag]
-    lines = ["flags:" if found else "no flags"]
-    for meaning in found:
-        lines += wrap(meaning, _LINE_WIDTH, initial_indent="   ", subsequent_indent="      ")
-    return lines
+    return wrap(f"flags: {'; '.join(found)}", _LINE_WIDTH, subsequent_indent="   ") if found else ["no flags"]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from astropy.table import QTable
 
 from cbminer.columns import FloatArray, label_column, values
+from cbminer.flags import Flag
 from cbminer.lightcurves.cleaning import CleanedLightCurves, clean
 from cbminer.lightcurves.folding import fold
 from cbminer.morphology.shape import LightCurveShapes, measure_shapes, shape_model
@@ -22,7 +23,7 @@ from cbminer.ranking.fit_store import read_fit
 from cbminer.settings import Settings
 from cbminer.survey.store import Band, LightCurveStore
 
-__all__ = ["KEPT_FITS", "MODEL_PHASE", "CurveModel", "ShownCurves", "shown_curves"]
+__all__ = ["KEPT_FITS", "MODEL_PHASE", "CurveModel", "ShownCurves", "absent_curves", "shown_curves"]
 
 MODEL_PHASE: FloatArray = np.linspace(0.0, 1.0, 301)
 # Where `cbminer fit` keeps its fits in the folder of a run.
@@ -128,6 +129,41 @@ def shown_curves(
         mine = stars[label_column(stars, "galaxy") == galaxy]
         if len(mine):
             found |= _of_cloud(mine, store, settings, run)
+    return found
+
+
+def absent_curves(listed: QTable, curves: Mapping[str, ShownCurves], *, n_drawn: int) -> dict[str, str]:
+    """Say why stars of a report have no light curve in it.
+
+    Parameters
+    ----------
+    listed : `~astropy.table.QTable`
+        Listed stars, in their order.
+    curves : mapping of str to ShownCurves
+        Light curves that are shown.
+    n_drawn : int
+        How many stars, the first of the list, were to have one.
+
+    Returns
+    -------
+    dict of str to str
+        Sentences by star.
+    """
+    names, period = label_column(listed, "id"), values(listed, "period", "d")
+    flags = np.asarray(listed["flags"], dtype=np.int64)
+    found = {}
+    for row, name in enumerate(str(item) for item in names):
+        if name in curves:
+            continue
+        if row >= n_drawn:
+            reason = f"Only the first {n_drawn} stars have theirs here; cbminer report --star {name} shows this one."
+        elif np.isnan(period[row]):
+            reason = "The star has no period to fold a light curve with."
+        elif int(flags[row]) & Flag.NO_LIGHT_CURVE:
+            reason = "The archive of the run has no light curve in I of this star."
+        else:
+            reason = "No readable light curve in I of this star is at hand."
+        found[name] = reason
     return found
 
 

@@ -1,6 +1,5 @@
 """All that a report shows: gathered from the folder of a run and, as far as they are at hand, from its light curves."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,14 +11,15 @@ from astropy.table import QTable
 
 from cbminer.catalogue.schema import conform
 from cbminer.columns import label_column, values
-from cbminer.errors import CbminerError, OutputError, UnknownStarError
-from cbminer.judged import read_judged
+from cbminer.errors import CbminerError
+from cbminer.judged import choose_stars, read_judged
 from cbminer.monitor import Monitor
 from cbminer.pipeline import Galaxy, open_survey
 from cbminer.provenance import Provenance, read_provenance
 from cbminer.ranking.evidence import PopulationDensities, population_densities
 from cbminer.ranking.fit_data import BANDS
-from cbminer.report.page.curves import ShownCurves, shown_curves
+from cbminer.report.page.counts import read_cutflow
+from cbminer.report.page.curves import ShownCurves, absent_curves, shown_curves
 from cbminer.report.page.diagrams import CloudDiagrams, cloud_diagrams
 from cbminer.report.page.overview import Fact, FlagCount, flag_counts, run_facts, summary_of_run
 from cbminer.selection.conditions import Verdict
@@ -40,7 +40,6 @@ __all__ = [
     "shown_densities",
 ]
 
-CUTFLOW_FILE = "cutflow.ecsv"
 Populations = Mapping[str, Mapping[str, PopulationDensity]]
 _KINDS: tuple[Literal["contact", "near_contact"], ...] = ("contact", "near_contact")
 
@@ -82,6 +81,8 @@ class ReportData:
         Every cut applied to `stars`.
     curves : dict of str to ShownCurves
         Light curves of listed stars.
+    absent : dict of str to str
+        Why a listed star has no light curve here, in words.
     diagrams : dict of str to CloudDiagrams
         By Cloud.
     settings : Settings
@@ -102,6 +103,7 @@ class ReportData:
     n_listed: int
     verdicts: tuple[CutVerdict, ...]
     curves: dict[str, ShownCurves]
+    absent: dict[str, str]
     diagrams: dict[str, CloudDiagrams]
     settings: Settings
     versions: dict[str, str]
@@ -116,6 +118,12 @@ class ReportData:
     def listed(self) -> QTable:
         """Stars of the list."""
         return self.stars[: self.n_listed]
+
+    @property
+    def shared_flags(self) -> int:
+        """Bits of the flags that every star of the list has, if it has more than one."""
+        flags = np.asarray(self.listed["flags"], dtype=np.int64)
+        return int(np.bitwise_and.reduce(flags)) if len(flags) > 1 else 0
 
 
 def gather_report(
@@ -173,22 +181,23 @@ def gather_report(
     drawn = listed if stars or most is not None else listed[: settings.report.sheets_max]
     with monitor.step("folding light curves", None):
         curves = shown_curves(judged[drawn], stores, settings=settings, run=run)
-    notes += _notes(judged[listed], drawn, curves, listed=len(listed), has_stores=bool(stores))
+    notes += _notes(drawn, curves, provenance, listed=len(listed), has_stores=bool(stores))
     chosen = judged[shown]
     return ReportData(
         survey=provenance.survey,
         galaxies=tuple(provenance.galaxies),
         title=_title(provenance),
         what="Chosen stars" if stars else "Candidates",
-        facts=tuple(run_facts(run, provenance)),
+        facts=tuple(run_facts(provenance)),
         summary=tuple(summary_of_run(judged, provenance)),
         flag_counts=tuple(flag_counts(judged)),
-        cutflow=_cutflow(run),
+        cutflow=read_cutflow(run),
         stars=chosen,
         n_listed=len(listed),
         verdicts=tuple(CutVerdict(cut.name, cut.on_undecided, cut.apply(chosen)) for cut in settings.selection.cuts),
         curves=curves,
-        diagrams=_diagrams(judged, provenance, settings, populations),
+        absent=absent_curves(judged[listed], curves, n_drawn=len(drawn)),
+        diagrams=_diagrams(judged, chosen, provenance, settings, populations),
         settings=settings,
         versions=provenance.versions,
         notes=tuple(notes),
@@ -214,18 +223,8 @@ def _shown(
 
 
 def _rows_of(judged: QTable, stars: Sequence[str], run: Path) -> npt.NDArray[np.int64]:
-    names = np.char.upper(label_column(judged, "id"))
-    places = {str(name): row for row, name in reversed(list(enumerate(names)))}
-    rows = []
-    for star in stars:
-        name = star.strip().upper()
-        if name not in places:
-            near = difflib.get_close_matches(name, list(places), n=3)
-            hint = f"; the nearest names are {', '.join(near)}" if near else ""
-            msg = f"{star} is not in the run {run}{hint}"
-            raise UnknownStarError(msg)
-        rows.append(places[name])
-    return np.array(list(dict.fromkeys(rows)), dtype=np.int64)
+    numbered = QTable({"id": label_column(judged, "id"), "row": np.arange(len(judged))})
+    return np.asarray(choose_stars(numbered, stars, run=run, best=0)["row"], dtype=np.int64)
 
 
 def _title(provenance: Provenance) -> str:
@@ -234,21 +233,10 @@ def _title(provenance: Provenance) -> str:
     return f"Massive contact binaries of the {clouds}, {source}"
 
 
-def _cutflow(run: Path) -> QTable:
-    path = run / CUTFLOW_FILE
-    if not path.exists():
-        return QTable(names=("galaxy", "cut", "n_in", "n_out", "n_failed", "n_undecided"), dtype=(str, str, *[int] * 4))
-    try:
-        return QTable.read(path, format="ascii.ecsv")
-    except (OSError, ValueError) as error:
-        msg = f"{path} cannot be read: run the selection again with --overwrite"
-        raise OutputError(msg) from error
-
-
 def _notes(
-    listed_stars: QTable,
     drawn: npt.NDArray[np.int64],
     curves: Mapping[str, ShownCurves],
+    provenance: Provenance,
     *,
     listed: int,
     has_stores: bool,
@@ -260,8 +248,13 @@ def _notes(
             "cbminer report --stars shows more."
         )
     n_without = len(drawn) - len(curves)
-    if has_stores and n_without and len(listed_stars):
-        notes.append(f"{n_without} of {len(drawn)} stars have no light curve in I, or no period to fold it with.")
+    if has_stores and n_without:
+        notes.append(
+            f"{n_without} of {len(drawn)} stars have no light curve in I at hand, or no period to fold it with."
+        )
+    if curves and not any("V" in item.points for item in curves.values()):
+        fetched = "; cbminer fetch gets them from the server, and cbminer report then shows them"
+        notes.append(f"No light curve in V is at hand{fetched if is_url(provenance.archive) else ''}.")
     return notes
 
 
@@ -366,7 +359,7 @@ def shown_densities(densities: PopulationDensities) -> dict[str, PopulationDensi
 
 
 def _diagrams(
-    judged: QTable, provenance: Provenance, settings: Settings, populations: Populations
+    judged: QTable, shown: QTable, provenance: Provenance, settings: Settings, populations: Populations
 ) -> dict[str, CloudDiagrams]:
     return {
         galaxy: cloud_diagrams(
@@ -376,6 +369,7 @@ def _diagrams(
             relation=PLCRelation(**provenance.relations[galaxy]),
             populations=populations.get(galaxy),
             contour=settings.ranking.contour,
+            shown=shown,
         )
         for galaxy in provenance.galaxies
         if galaxy in provenance.relations

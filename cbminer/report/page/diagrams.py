@@ -1,7 +1,7 @@
 """What lies behind the stars in the diagrams of a Cloud: all stars as an image, box, relation and population."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,10 @@ __all__ = [
     "Background",
     "CloudDiagrams",
     "ContourLine",
+    "PlaneRanges",
     "cloud_diagrams",
     "colour_free_magnitude",
+    "log_period",
     "main_sequence_region",
     "relation_band",
 ]
@@ -34,6 +36,10 @@ _COLOURS, _MAGNITUDES, _LOG_PERIODS = (-0.9, 0.9), (-9.0, 3.0), (-1.0, 1.0)
 _REACH = 7.0
 _BINS = 240
 _INNER_SHARE = 0.5
+# What the diagrams show at least, and the room left around a star at an edge, in (V-I)_0 or log P, and in mag.
+_LEAST_COLOURS, _LEAST_LOG_PERIODS, _LEAST_MAGNITUDES = (-0.75, 0.35), (-0.65, 0.55), (-7.5, 0.5)
+_LEAST_ABOUT_RELATION = (-4.5, 5.5)
+_ROOM = (0.1, 0.5)
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,29 @@ class Background:
         Ranges of both axes.
     n_stars : int
         Stars in it.
+    n_all : int
+        Stars of the Cloud, with those whose place is not known or outside of the image.
     """
 
     png: bytes
     x: tuple[float, float]
     y: tuple[float, float]
     n_stars: int
+    n_all: int
+
+
+@dataclass(frozen=True)
+class PlaneRanges:
+    """What a diagram shows of its axes.
+
+    Attributes
+    ----------
+    x, y : tuple of float
+        Lower and upper limits; magnitudes are drawn with the upper limit at the bottom.
+    """
+
+    x: tuple[float, float]
+    y: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -91,6 +114,8 @@ class CloudDiagrams:
         ``colour``: all stars in (V-I)_0 and M_V; ``relation``: in log P and M_V less the colour term.
     contours : dict of str to tuple of ContourLine
         Population by the name of the axis beside M_V, ``VI0`` or ``log_P``; empty if it was not asked for.
+    ranges : dict of str to PlaneRanges
+        What is shown of the planes ``colour``, ``relation`` and ``population``: all stars that are points.
     """
 
     galaxy: str
@@ -98,6 +123,7 @@ class CloudDiagrams:
     band: RelationBand
     backgrounds: dict[str, Background]
     contours: dict[str, tuple[ContourLine, ...]]
+    ranges: dict[str, PlaneRanges]
 
 
 def cloud_diagrams(
@@ -108,6 +134,7 @@ def cloud_diagrams(
     relation: PLCRelation,
     populations: Mapping[str, PopulationDensity] | None,
     contour: float,
+    shown: QTable,
 ) -> CloudDiagrams:
     """Prepare the diagrams of a Cloud.
 
@@ -125,6 +152,8 @@ def cloud_diagrams(
         Densities of contact and near-contact binaries.
     contour : float
         Share of the population within the contour of the bona fide set.
+    shown : `~astropy.table.QTable`
+        Stars that are points, of any Cloud.
 
     Returns
     -------
@@ -135,14 +164,22 @@ def cloud_diagrams(
     band = relation_band(stars, relation, cuts)
     magnitude = values(stars, "M_V", "mag")
     middle = relation.a * float(np.mean(_LOG_PERIODS)) + relation.c
+    middle = middle if np.isfinite(middle) else 0.0
     backgrounds = {
         "colour": _background(values(stars, "VI0", "mag"), magnitude, _COLOURS, _MAGNITUDES),
         "relation": _background(
-            _log_period(stars), colour_free_magnitude(stars, band), _LOG_PERIODS, (middle - _REACH, middle + _REACH)
+            log_period(stars), colour_free_magnitude(stars, band), _LOG_PERIODS, (middle - _REACH, middle + _REACH)
         ),
     }
+    region = main_sequence_region(cuts)
+    points = shown[label_column(shown, "galaxy") == galaxy]
     return CloudDiagrams(
-        galaxy, main_sequence_region(cuts), band, backgrounds, _contours(stars, populations or {}, contour)
+        galaxy,
+        region,
+        band,
+        backgrounds,
+        _contours(stars, populations or {}, contour),
+        _ranges(points, region, band, middle),
     )
 
 
@@ -211,9 +248,44 @@ def colour_free_magnitude(stars: QTable, band: RelationBand) -> FloatArray:
     return np.asarray(values(stars, "M_V", "mag") - band.b * values(stars, "VI0", "mag"))
 
 
-def _log_period(stars: QTable) -> FloatArray:
+def log_period(stars: QTable) -> FloatArray:
+    """Logarithm of the period.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Column period.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        log10 of the period in d, shape (n,); NaN where it is unknown or not positive.
+    """
     period = values(stars, "period", "d")
     return np.asarray(np.log10(np.where(period > 0, period, np.nan)))
+
+
+def _ranges(points: QTable, region: MainSequenceRegion, band: RelationBand, middle: float) -> dict[str, PlaneRanges]:
+    """Ranges that hold box, relation and every point, so that page and sheets show the same."""
+    colour, magnitude, period = values(points, "VI0", "mag"), values(points, "M_V", "mag"), log_period(points)
+    box = (_LEAST_MAGNITUDES[0], region.M_V_bright, _LEAST_MAGNITUDES[1], region.M_V_faint)
+    magnitudes = _widened(box, magnitude, _ROOM[1])
+    colours = (*_LEAST_COLOURS, region.VI0_max, region.VI0_ceiling)
+    about = [middle + reach for reach in _LEAST_ABOUT_RELATION]
+    periods = _widened(_LEAST_LOG_PERIODS, period, _ROOM[0])
+    return {
+        "colour": PlaneRanges(_widened(colours, colour, _ROOM[0]), magnitudes),
+        "relation": PlaneRanges(periods, _widened(about, colour_free_magnitude(points, band), _ROOM[1])),
+        "population": PlaneRanges(periods, magnitudes),
+    }
+
+
+def _widened(least: Sequence[float], places: FloatArray, room: float) -> tuple[float, float]:
+    known = places[np.isfinite(places)]
+    low, high = min(least), max(least)
+    if len(known):
+        low, high = min(low, float(known.min()) - room), max(high, float(known.max()) + room)
+    return low, high
 
 
 def _background(x: FloatArray, y: FloatArray, x_range: tuple[float, float], y_range: tuple[float, float]) -> Background:
@@ -228,7 +300,7 @@ def _background(x: FloatArray, y: FloatArray, x_range: tuple[float, float], y_ra
     stream = io.BytesIO()
     metadata: dict[str, Any] = {"Software": None}
     matplotlib.image.imsave(stream, image, format="png", metadata=metadata)
-    return Background(stream.getvalue(), x_range, y_range, int(counts.sum()))
+    return Background(stream.getvalue(), x_range, y_range, int(counts.sum()), len(x))
 
 
 def _contours(

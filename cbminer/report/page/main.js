@@ -55,6 +55,14 @@ window.addEventListener("afterprint", () => {
   redraw();
 });
 
+// An address of its own would close the sheet.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  const main = document.getElementById("main");
+  main.focus({ preventScroll: true });
+  main.scrollIntoView();
+});
+
 window.addEventListener("hashchange", route);
 start_overview();
 route();

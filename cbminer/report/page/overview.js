@@ -4,6 +4,7 @@ const bodies = table ? [...table.tBodies[0].rows] : [];
 let listed = bodies.map((row) => Number(row.dataset.i));
 const marked = { colour: null, relation: null };
 
+const several = Object.keys(data.clouds).length > 1;
 const cloud_shown = () => document.getElementById("cloud")?.value ?? Object.keys(data.clouds)[0];
 const by = (name) => document.getElementById(`by-${name}`);
 
@@ -11,7 +12,7 @@ const draw_plane = (name) => {
   const node = document.getElementById(`plot-${name}`);
   draw(node, () => {
     const cloud = cloud_shown(), plane = PLANES[name];
-    if (!cloud) return;
+    if (!data.clouds[cloud]) return;
     const visible = new Set(listed);
     const members = Array.from({ length: data.n }, (_, i) => i).filter((i) => at("galaxy", i) === cloud &&
       (i >= data.listed || visible.has(i)) && plane.x(i) !== null && plane.y(i) !== null);
@@ -23,7 +24,10 @@ const draw_plane = (name) => {
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", itemclick: false, itemdoubleclick: false },
       margin: { l: 58, r: 10, t: node.clientWidth > 520 ? 34 : 72, b: on_paper() ? 34 : 46 },
     }, `${cloud}: ${plane.y_name} against ${plane.x_name} of ${members.length} stars, ` +
-      `${members.filter((i) => at("selected", i)).length} of them candidates. Arrow keys move among them, Enter opens one.`);
+      `${members.filter((i) => at("selected", i)).length} of them candidates. Arrow keys move among them, Enter opens one.`, "application");
+    const grey = data.clouds[cloud].backgrounds[name];
+    document.getElementById(`grey-${name}`).textContent =
+      ` Grey: ${grey.n.toLocaleString("en")} of ${grey.of.toLocaleString("en")} stars${several ? ` of the ${cloud}` : ""}.`;
     if (!node.ready) {
       node.ready = true;
       node.on("plotly_click", (event) => {
@@ -63,17 +67,29 @@ const watch_keys = (name) => {
   });
 };
 
-const text_of = (i) => [at("id", i), at("remark", i), at("other_id", i), at("ogle2_id", i), at("ogle3_id", i),
-  at("ogle4_id", i), words(at("light_curve_class", i)), ...flags_of(i).map(([, name]) => name)].join(" ").toLowerCase();
+const texts = Array.from({ length: data.listed }, (_, i) => [at("id", i), at("remark", i), at("other_id", i), at("ogle2_id", i),
+  at("ogle3_id", i), at("ogle4_id", i), words(at("light_curve_class", i)), ...flags_of(i).map(([, name]) => name)].join(" ").toLowerCase());
+// Numbers are compared as the table shows them.
+const as_shown = (name, i) => {
+  const decimals = table.tHead.querySelector(`[data-sort="${name}"]`).dataset.decimals, value = at(name, i);
+  return value === null ? null : Number(value.toFixed(Number(decimals)));
+};
 
 const passes = (i) => {
   const text = by("text").value.trim().toLowerCase(), least = Number(by("contact").value);
-  const flag = by("flag").value, names = flags_of(i).map(([, name]) => name);
-  return text.split(/\s+/).every((word) => text_of(i).includes(word)) &&
-    (!(least > 0) || (at("post_contact", i) ?? -1) >= least) &&
+  const flag = by("flag").value, names = own_flags_of(i).map(([, name]) => name);
+  return text.split(/\s+/).every((word) => texts[i].includes(word)) &&
+    (!(least > 0) || (as_shown("post_contact", i) ?? -1) >= least) &&
     (!by("label").value || at("spectral_label", i) === by("label").value) &&
     (!flag || (flag === "none" ? names.length === 0 : names.includes(flag))) &&
     (!by("bona-fide").checked || at("bona_fide", i));
+};
+
+// The table follows every key; the diagrams, which take longer, wait until the typing pauses.
+let waiting = null;
+const redraw_soon = () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(redraw, 150);
 };
 
 const filter_table = () => {
@@ -87,11 +103,12 @@ const filter_table = () => {
   document.getElementById("count").textContent =
     listed.length === bodies.length ? `${bodies.length} ${what}` : `${listed.length} of ${bodies.length} ${what}`;
   if (marked.colour !== null || marked.relation !== null) marked.colour = marked.relation = null;
-  redraw();
+  redraw_soon();
 };
 
 const sort_table = (heading) => {
-  const name = heading.dataset.sort, down = heading.getAttribute("aria-sort") === "ascending";
+  const name = heading.dataset.sort, now = heading.getAttribute("aria-sort");
+  const down = now === null ? heading.dataset.first === "descending" : now === "ascending";
   for (const other of table.tHead.querySelectorAll("th")) other.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", down ? "descending" : "ascending");
   const key = (row) => {

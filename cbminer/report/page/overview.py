@@ -2,11 +2,11 @@
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path, PureWindowsPath
+from pathlib import PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,16 @@ from astropy.table import QTable
 from cbminer.classifier.classes import CLASSES
 from cbminer.columns import label_column
 from cbminer.flags import FLAG_MEANINGS, Flag
-from cbminer.provenance import PROVENANCE_FILE, Provenance
+from cbminer.provenance import Provenance
 from cbminer.ranking.hypotheses import HYPOTHESES
 from cbminer.report.ranking import compare_choices
 from cbminer.survey.archive import is_url
+from cbminer.survey.download import without_password
 
 __all__ = ["Fact", "FlagCount", "flag_counts", "run_facts", "settings_hash", "shown_command", "summary_of_run"]
 
 _PLACE = "PATH"
+_ADDRESS = "ADDRESS"
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def settings_hash(settings: dict[str, Any]) -> str:
 
 
 def shown_command(command: str) -> str:
-    """Take the places of files out of a command, since a page is passed on.
+    """Take the places of files and the secrets of addresses out of a command, since a page is passed on.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ def shown_command(command: str) -> str:
     Returns
     -------
     str
-        The command with PATH for every word that is a path; addresses of servers stay.
+        The command with PATH for every word that is a path. Addresses of servers stay, without user, password, query
+        and fragment.
     """
     try:
         words = shlex.split(command)
@@ -82,17 +85,24 @@ def _without_place(word: str) -> str:
     option, equals, value = word.partition("=")
     if equals and option.startswith("--"):
         return f"{option}={_without_place(value)}"
+    if is_url(word):
+        return _without_secrets(word)
     is_place = "/" in word or "\\" in word or word.startswith("~") or bool(PureWindowsPath(word).drive)
-    return _PLACE if is_place and not is_url(word) else word
+    return _PLACE if is_place else word
 
 
-def run_facts(run: Path, provenance: Provenance) -> list[Fact]:
+def _without_secrets(address: str) -> str:
+    bare = re.split(r"[?#]", address, maxsplit=1)[0]
+    # A password may itself hold a sign that ends the name of a server: then nothing tells where it ends.
+    hidden = "@" in address and "@" not in bare.split("/", 3)[2]
+    return _ADDRESS if hidden else without_password(bare)
+
+
+def run_facts(provenance: Provenance) -> list[Fact]:
     """Tell what ran, without any place on a disk.
 
     Parameters
     ----------
-    run : `~pathlib.Path`
-        Folder of the run.
     provenance : Provenance
         What ran.
 
@@ -101,10 +111,8 @@ def run_facts(run: Path, provenance: Provenance) -> list[Fact]:
     list of Fact
         Names and values.
     """
-    written = datetime.fromtimestamp((run / PROVENANCE_FILE).stat().st_mtime, tz=UTC)
     releases = "; ".join(f"{galaxy}: {provenance.releases.get(galaxy, 'unknown')}" for galaxy in provenance.galaxies)
     facts = [
-        Fact("Selected", f"{written:%Y-%m-%d %H:%M} UTC"),
         Fact("Command", shown_command(provenance.command)),
         Fact("Catalogue", releases),
         Fact("Seed", str(provenance.seed)),
@@ -139,9 +147,11 @@ def summary_of_run(judged: QTable, provenance: Provenance) -> Iterator[str]:
         yield f"{galaxy}: {n_stars:,} stars, {read:,} light curves read, {wanted - read:,} absent or unreadable."
         relation = provenance.relations.get(galaxy)
         if relation:
+            scatter = relation["intrinsic_scatter"]
+            known = f"{scatter:.2f} mag" if np.isfinite(scatter) else "not known"
             yield (
                 f"{galaxy}: relation M_V = {relation['a']:.2f} log P {relation['b']:+.2f} (V-I)_0 {relation['c']:+.2f} "
-                f"({relation['mode']}), intrinsic scatter {relation['intrinsic_scatter']:.2f} mag."
+                f"({relation['mode']}), intrinsic scatter {known}."
             )
     yield from _class_lines(judged)
     for galaxy, record in (provenance.ranking or {}).items():
@@ -187,8 +197,6 @@ def _mixture_line(galaxy: str, record: Mapping[str, Any]) -> str:
 
 
 def _choice_lines(judged: QTable) -> Iterator[str]:
-    if "bona_fide" not in judged.colnames or "post_contact" not in judged.colnames:
-        return
     candidates, bona_fide, ranking = compare_choices(judged)
     yield (
         f"{candidates['stars']:,} candidates, of which {candidates['expected_contact']:.1f} in contact by their odds; "

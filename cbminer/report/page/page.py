@@ -15,6 +15,7 @@ from markupsafe import Markup
 from cbminer.columns import label_column, values
 from cbminer.errors import OutputError, ResourceNotFoundError
 from cbminer.flags import FLAG_MEANINGS, Flag
+from cbminer.report.page.counts import CUTFLOW_COUNTS
 from cbminer.report.page.data import ReportData
 from cbminer.report.page.payload import embedded_json, page_payload
 from cbminer.whole_file import written_whole
@@ -24,8 +25,12 @@ __all__ = ["GENERATOR", "PAGE_FILE", "check_page_place", "plotting_library", "re
 PAGE_FILE = "report.html"
 GENERATOR = "cbminer report"
 _HERE = Path(__file__).parent
+# The most promising stars come first when these are sorted.
+_BEST_FIRST = ("post_contact", "ln_odds")
 _SCRIPTS = ("core.js", "plots.js", "overview.js", "sheet.js", "main.js")
-# Columns of the table: name, heading, unit, decimals.
+# How every page begins to say what wrote it: words of a user's own do not look like that.
+_MARK = f'<meta name="generator" content="{GENERATOR} '.encode()
+# Columns of the table: name, heading, unit or what else stands small beside it, decimals.
 _NUMBERS: tuple[tuple[str, str, str, int], ...] = (
     ("period", "P", "d", 4),
     ("I_mag", "I", "mag", 2),
@@ -35,7 +40,7 @@ _NUMBERS: tuple[tuple[str, str, str, int], ...] = (
     ("W", "W", "", 3),
     ("c", "c", "", 2),
     ("post_contact", "P(contact)", "", 4),
-    ("ln_odds", "ln odds", "", 1),
+    ("ln_odds", "ln odds", "contact : near contact", 1),
 )
 
 
@@ -114,6 +119,8 @@ def render_page(report: ReportData) -> str:
         script=_own_text(script),
         data=embedded_json(page_payload(report)),
         numbers=_NUMBERS,
+        best_first=_BEST_FIRST,
+        by_rank=_is_by_rank(report),
         rows=_rows(report),
         flags=_flags_of(report),
         shared_flags=_shared_flags(report),
@@ -150,7 +157,7 @@ def _rows(report: ReportData) -> list[dict[str, Any]]:
     numbers = {name: _number_texts(values(stars, name, unit), decimals) for name, _, unit, decimals in _NUMBERS}
     ranks = values(stars, "rank")
     # A flag that all stars have is said once.
-    flags = np.asarray(stars["flags"], dtype=np.int64) & ~_shared_bits(report)
+    flags = np.asarray(stars["flags"], dtype=np.int64) & ~report.shared_flags
     bona_fide, selected = (np.nan_to_num(values(stars, name)) > 0 for name in ("bona_fide", "selected"))
     return [
         {
@@ -171,20 +178,19 @@ def _number_texts(numbers: Any, decimals: int) -> list[str]:
 
 
 def _flags_of(report: ReportData) -> list[tuple[str, str]]:
-    """List the flags that a star of the list has, for the filter."""
+    """List the flags by which stars of the list differ, for the filter."""
     found = int(np.bitwise_or.reduce(np.asarray(report.listed["flags"], dtype=np.int64), initial=0))
+    found &= ~report.shared_flags
     return [(flag.name or "", FLAG_MEANINGS[flag]) for flag in Flag if found & flag]
 
 
-def _shared_bits(report: ReportData) -> int:
-    """Find the flags that every star of the list has, if it has more than one."""
-    flags = np.asarray(report.listed["flags"], dtype=np.int64)
-    return int(np.bitwise_and.reduce(flags)) if len(flags) > 1 else 0
+def _shared_flags(report: ReportData) -> list[tuple[str, str]]:
+    return [(flag.name or "", FLAG_MEANINGS[flag]) for flag in Flag if report.shared_flags & flag]
 
 
-def _shared_flags(report: ReportData) -> list[str]:
-    bits = _shared_bits(report)
-    return [FLAG_MEANINGS[flag] for flag in Flag if bits & flag]
+def _is_by_rank(report: ReportData) -> bool:
+    ranks = np.nan_to_num(values(report.listed, "rank"))
+    return bool((ranks > 0).all() and (np.diff(ranks) >= 0).all())
 
 
 def _cutflow_rows(report: ReportData) -> list[dict[str, Any]]:
@@ -192,7 +198,7 @@ def _cutflow_rows(report: ReportData) -> list[dict[str, Any]]:
         {
             "galaxy": str(row["galaxy"]),
             "cut": str(row["cut"]),
-            **{name: f"{int(row[name]):,}" for name in ("n_in", "n_out", "n_failed", "n_undecided")},
+            **{name: f"{int(row[name]):,}" for name in CUTFLOW_COUNTS},
         }
         for row in report.cutflow
     ]
@@ -218,10 +224,15 @@ def check_page_place(path: Path, *, overwrite: bool) -> None:
         raise OutputError(msg)
     if overwrite or not path.exists():
         return
-    with path.open("rb") as stream:
-        if GENERATOR.encode() not in stream.read(2048):
-            msg = f"{path} is no report of cbminer, so it is left alone: replace it with --overwrite, or use --out"
-            raise OutputError(msg)
+    try:
+        with path.open("rb") as stream:
+            is_report = _MARK in stream.read(2048)
+    except OSError as error:
+        msg = f"{path} cannot be read ({error.strerror}): use --out"
+        raise OutputError(msg) from error
+    if not is_report:
+        msg = f"{path} is no report of cbminer, so it is left alone: replace it with --overwrite, or use --out"
+        raise OutputError(msg)
 
 
 def write_page(path: Path, report: ReportData) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -19,25 +20,28 @@ from cbminer.report.page.curves import MODEL_PHASE, ShownCurves
 from cbminer.report.page.data import CutVerdict, ReportData
 from cbminer.report.page.diagrams import CloudDiagrams, ContourLine
 from cbminer.report.page.links import star_links
+from cbminer.report.page.odds import ODDS_PARTS, absent_odds
 from cbminer.selection.conditions import AnyCondition, Condition, Membership
 
 __all__ = ["embedded_json", "page_payload"]
 
 # Magnitudes and phases are embedded as whole numbers of this.
 _STEP = 1e-4
+_COUNTS = ("n_points", "n_rejected", "n_harmonics")
 _GROUPS: dict[str, tuple[str, ...]] = {
     "Photometry": (
-        "I_mag", "V_mag", "E_VI", "distance_modulus", "M_V", "VI0", "spectral_label", "plc_residual",
-        "plc_significance",
+        "I_mag", "V_mag", "E_VI", "E_VI_err_minus", "E_VI_err_plus", "distance_modulus", "M_V", "M_I", "VI0",
+        "cov_M_V_VI0", "spectral_label", "plc_residual", "plc_significance",
     ),
     "Period": (
-        "period", "T0_fit", "period_survey", "period_source", "period_verdict", "p_confirmed", "p_half", "p_double",
-        "p_other", "p_refuted", "variability", "period_alias",
+        "period", "T0", "T0_fit", "period_survey", "period_source", "period_verdict", "p_confirmed", "p_half",
+        "p_double", "p_other", "p_refuted", "variability", "period_alias",
     ),
     "Shape of the light curve": (
-        "depth1", "depth2", "depth_difference", "phase_secondary", "eclipse_width1", "eclipse_width2", "oconnell",
-        "temperature_ratio", "a2", "a4", "W", "asymmetry", "c", "c_measured", "c_published", "c_distance", "scatter",
-        "noise", "excess_scatter", "n_points", "n_rejected", "phase_gap",
+        "depth1", "depth2", "depth_difference", "depth1_survey", "depth2_survey", "phase_secondary", "eclipse_width1",
+        "eclipse_width2", "contact_angle1", "contact_angle2", "oconnell", "temperature_ratio", "a1", "a2", "a4", "W",
+        "asymmetry", "c", "c_measured", "c_published", "c_distance", "scatter", "noise", "excess_scatter", "n_points",
+        "n_rejected", "n_harmonics", "phase_gap",
     ),
     "Names": ("RAJ2000", "DEJ2000", "type", "ogle4_id", "ogle3_id", "ogle2_id", "other_id", "remark"),
 }  # fmt: skip
@@ -49,18 +53,26 @@ def embedded_json(content: Any) -> Markup:
     Parameters
     ----------
     content : object
-        What JSON can hold; NaN is an error.
+        What JSON can hold; NaN and infinite numbers become null, as unknown ones do.
 
     Returns
     -------
     `~markupsafe.Markup`
         Compact ASCII without any ``<``, ``>`` or ``&``.
     """
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_finite(content), separators=(",", ":"), allow_nan=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     # No sign is left that ends an element or begins one.
     return Markup(text)  # noqa: S704
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, dict):
+        return {name: _finite(item) for name, item in content.items()}
+    return [_finite(item) for item in content] if isinstance(content, list | tuple) else content
 
 
 def page_payload(report: ReportData) -> dict[str, Any]:
@@ -85,6 +97,9 @@ def page_payload(report: ReportData) -> dict[str, Any]:
         "listed": report.n_listed,
         "columns": {spec.name: [spec.unit, spec.decimals, spec.description] for spec in COLUMNS},
         "stars": {spec.name: _agreed(_column(stars, spec)) for spec in COLUMNS},
+        "shared_flags": report.shared_flags,
+        "odds_parts": [[part.name, part.label, int(part.flag or 0), part.absent] for part in ODDS_PARTS],
+        "no_odds": _agreed(absent_odds(stars)),
         "groups": [[title, list(names)] for title, names in _GROUPS.items()],
         "cuts": [_cut(cut) for cut in report.verdicts],
         "flags": [[int(flag), flag.name, FLAG_MEANINGS[flag]] for flag in Flag],
@@ -93,6 +108,7 @@ def page_payload(report: ReportData) -> dict[str, Any]:
         "links": _links(report.listed, simulated=report.is_simulated),
         "model_phases": len(MODEL_PHASE),
         "curves": {name: _curves(item) for name, item in report.curves.items()},
+        "absent": report.absent,
         "clouds": {galaxy: _cloud(item) for galaxy, item in report.diagrams.items()},
     }
 
@@ -104,7 +120,10 @@ def _column(stars: QTable, spec: ColumnSpec) -> list[Any]:
         column = stars[spec.name]
         return [bool(item) for item in (column.filled(False) if hasattr(column, "filled") else column)]
     if spec.kind == "integer":
-        return [None if np.isnan(item) else int(item) for item in values(stars, spec.name)]
+        numbers = values(stars, spec.name)
+        # Counts of what was not measured are -1.
+        known = np.isfinite(numbers) & ~((numbers < 0) & (spec.name in _COUNTS))
+        return [int(item) if sure else None for item, sure in zip(numbers, known, strict=True)]
     return [None if not np.isfinite(item) else round(float(item), spec.decimals) for item in _numbers(stars, spec)]
 
 
@@ -216,10 +235,12 @@ def _cloud(cloud: CloudDiagrams) -> dict[str, Any]:
                 "x": list(item.x),
                 "y": list(item.y),
                 "n": item.n_stars,
+                "of": item.n_all,
             }
             for name, item in cloud.backgrounds.items()
         },
         "contours": {axis: [_contour(line) for line in lines] for axis, lines in cloud.contours.items()},
+        "ranges": {name: {"x": list(item.x), "y": list(item.y)} for name, item in cloud.ranges.items()},
     }
 
 

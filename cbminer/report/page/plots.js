@@ -9,8 +9,8 @@ const axis = (title, more = {}) => ({
   mirror: true, showline: true, ticks: "inside", tickcolor: css("--quiet"), ...more,
 });
 
-const plot = (node, traces, layout, alternative) => {
-  node.setAttribute("role", "img");
+const plot = (node, traces, layout, alternative, role = "img") => {
+  node.setAttribute("role", role);
   node.setAttribute("aria-label", alternative);
   const size = Math.min(13, Math.max(11, node.clientWidth / 30));
   // Width and height on paper: the style of the print is not in force yet when it is drawn.
@@ -58,34 +58,36 @@ const contour_lines = (cloud, name) => (data.clouds[cloud].contours[name] || [])
   contour.x, contour.y,
   { color: css(contour.kind === "contact" ? "--contact" : "--near-contact"), width: 1.2,
     dash: contour.kind === "contact" ? "solid" : "dash" },
-  `${100 * contour.share} % of the ${words(contour.kind)} population`,
+  `${percent(contour.share)} of the ${words(contour.kind)} population`,
 ));
 
 const relation_lines = (cloud) => {
-  const { a, c, half_width } = data.clouds[cloud].relation;
+  const { a, b, c, half_width } = data.clouds[cloud].relation;
+  if (a === null || b === null || c === null) return [];
   const x = [-1, 1.5], middle = x.map((value) => a * value + c);
   const band = {
     x: [x[0], x[1], x[1], x[0]], type: "scatter", mode: "lines", fill: "toself", fillcolor: css("--band"),
     y: [middle[0] - half_width, middle[1] - half_width, middle[1] + half_width, middle[0] + half_width],
     hoverinfo: "skip", line: { width: 0 }, name: "band",
   };
-  return [band, line(x, middle, { color: css("--contact") }, "relation")];
+  const middle_line = line(x, middle, { color: css("--contact") }, "relation");
+  return half_width === null ? [middle_line] : [band, middle_line];
 };
 
 const PLANES = {
   colour: {
     x: (i) => at("VI0", i), y: (i) => at("M_V", i), x_title: "(V\u2212I)<sub>0</sub> [mag]", y_title: "M<sub>V</sub> [mag]",
-    x_range: [-0.75, 0.35], y_range: [0.5, -7.5], x_name: "colour", y_name: "absolute magnitude", e_x: "e_VI0", e_y: "e_M_V",
+    x_name: "colour", y_name: "absolute magnitude", e_x: "e_VI0", e_y: "e_M_V",
     behind: box_lines, above: (cloud) => contour_lines(cloud, "VI0"),
   },
   relation: {
     x: log_period, y: corrected, x_title: "log<sub>10</sub>(P / d)", y_title: "M<sub>V</sub> \u2212 b (V\u2212I)<sub>0</sub> [mag]",
-    x_range: [-0.65, 0.55], y_range: [5.5, -4.5], x_name: "period", y_name: "magnitude less colour term", e_y: "e_plc_residual",
+    x_name: "period", y_name: "magnitude less colour term", e_y: "e_plc_residual",
     behind: relation_lines, above: () => [],
   },
   population: {
     x: log_period, y: (i) => at("M_V", i), x_title: "log<sub>10</sub>(P / d)", y_title: "M<sub>V</sub> [mag]",
-    x_range: [-0.65, 0.55], y_range: [0.5, -7.5], x_name: "period", y_name: "absolute magnitude", e_y: "e_M_V",
+    x_name: "period", y_name: "absolute magnitude", e_y: "e_M_V",
     behind: () => [], above: (cloud) => contour_lines(cloud, "log_P"),
   },
 };
@@ -123,10 +125,11 @@ const ring = (plane, i, e_x = null, e_y = null) => ({
 });
 
 const plane_layout = (name, cloud) => {
-  const plane = PLANES[name];
+  const plane = PLANES[name], { x, y } = data.clouds[cloud].ranges[name];
+  // Magnitudes grow downwards.
   return {
-    images: background(cloud, name), xaxis: axis(plane.x_title, { range: plane.x_range }),
-    yaxis: axis(plane.y_title, { range: plane.y_range }), uirevision: `${name} ${cloud}`,
+    images: background(cloud, name), xaxis: axis(plane.x_title, { range: [x[0], x[1]] }),
+    yaxis: axis(plane.y_title, { range: [y[1], y[0]] }), uirevision: `${name} ${cloud}`,
   };
 };
 

@@ -21,25 +21,24 @@ const bar_cell = (from, to, against) => {
 };
 
 const odds_section = (i) => {
-  if (at("ln_odds", i) === null) {
-    return section("Odds of contact against near contact", make("p", {}, "Not known: no light curve with a shape, or too few in the survey."));
-  }
-  const parts = [["frequency in the survey", "ln_odds_prior"], ["period, magnitude and colour", "ln_odds_place"],
-    ["light curve", "ln_odds_curve"], ["sum", "ln_odds"], ["theoretical population alone, not in the sum", "ln_odds_population"]];
-  const reach = Math.max(1, ...parts.map(([, name]) => Math.abs(at(name, i) ?? 0)));
-  const rows = parts.map(([label, name]) => {
+  const title = "Odds of contact against near contact";
+  if (at("ln_odds", i) === null) return section(title, make("p", {}, `Not known. ${agreed(data.no_odds, i) ?? ""}`));
+  const reach = Math.max(1, ...data.odds_parts.map(([name]) => Math.abs(at(name, i) ?? 0)));
+  const rows = data.odds_parts.map(([name, label, flag, absent]) => {
     const value = at(name, i), bar = make("div", { class: "bar", "aria-hidden": "true" });
-    if (value !== null) bar.append(bar_cell(0.5, 0.5 + 0.5 * value / reach, value < 0));
+    const lacks = Boolean(at("flags", i) & flag), says = value !== null && !(lacks && value === 0);
+    if (says) bar.append(bar_cell(0.5, 0.5 + 0.5 * value / reach, value < 0));
     const zero = make("b");
     zero.style.left = "50%";
     bar.append(zero);
-    return make("tr", {}, make("th", { scope: "row" }, label), make("td", { class: "n" }, signed(value, 2)), make("td", { class: "bars" }, bar));
+    const text = lacks ? (says ? `${signed(value, 2)} (period alone)` : absent) : signed(value, 2);
+    return make("tr", { "data-part": name }, make("th", { scope: "row" }, label), make("td", { class: "n" }, text), make("td", { class: "bars" }, bar));
   });
   const level = at("contact_level", i);
   const where = level === null ? "The population says nothing: magnitude or colour is not known."
     : `${fixed(100 * level, 1)} % of the theoretical contact binaries lie at a higher density than this star ` +
-      `(contour of the bona fide set: ${100 * data.contour} %); distance from the nearest model ${number_of("hull_distance", i)}.`;
-  return section("Odds of contact against near contact",
+      `(contour of the bona fide set: ${percent(data.contour)}); distance from the nearest model ${number_of("hull_distance", i)}.`;
+  return section(title,
     make("table", {}, head_cells("part", "ln odds", "against \u2190 0 \u2192 for contact"), make("tbody", {}, ...rows)), make("p", {}, where));
 };
 
@@ -94,7 +93,7 @@ const value_text = (name, i) => {
 };
 
 const group_section = ([title, names], i) => {
-  const rows = names.map((name) => [name, value_text(name, i)]).filter(([, text]) => text !== null && text !== "-1");
+  const rows = names.map((name) => [name, value_text(name, i)]).filter(([, text]) => text !== null);
   return section(title, scrolled(title, make("table", {}, make("tbody", {}, ...rows.map(([name, text]) =>
     make("tr", {}, make("th", { scope: "row", title: data.columns[name][2] }, name), make("td", { class: "value" }, text),
       make("td", { class: "unit no-print" }, data.columns[name][2])))))));
@@ -119,7 +118,7 @@ const curve_section = (i) => {
   const curve = data.curves[at("id", i)], inside = make("section", {}, make("h3", {}, "Light curves"));
   if (!curve) {
     inside.append(make("p", {}, i < data.listed
-      ? "No light curve is shown: there is none at hand, it has no period, or the star is beyond the number of sheets with curves."
+      ? `No light curve is shown. ${data.absent[at("id", i)]}`
       : `The page holds light curves of listed stars only; cbminer report --star ${at("id", i)} shows that of this star.`));
     return inside;
   }
@@ -134,7 +133,7 @@ const curve_section = (i) => {
     const node = make("div", { class: "plot curve", "data-print": "440x225", "data-band": band });
     pair.append(make("figure", {}, node, make("figcaption", {}, `${band}: ${curve.bands[band].phase.length} points that the cleaning keeps.`)));
   }
-  if (!curve.bands.V) pair.append(make("p", {}, "There is no light curve in V."));
+  if (!curve.bands.V) pair.append(make("p", {}, "No light curve in V is at hand."));
   const names = curve.models.map((model) => ({ contact: "solid blue: ", near_contact: "dashed orange: ", shape: "thin: " })[model.kind] + model.name);
   const bayes = curve.bayes ? ` ln Bayes factor of contact over near contact: ${signed(curve.bayes[0], 1)} \u00b1 ${fixed(curve.bayes[1], 1)}.` : "";
   const unfitted = curve.models.some((model) => model.kind !== "shape") ? "" : " The star has no fit by the Roche engine; cbminer fit makes one.";
@@ -162,14 +161,8 @@ const draw_sheet = (i) => {
       if (!data.clouds[cloud]) return;
       const members = Array.from({ length: data.n }, (_, k) => k).filter((k) => k !== i && at("selected", k) && at("galaxy", k) === cloud);
       const known = plane.x(i) !== null && plane.y(i) !== null;
-      const layout = plane_layout(node.dataset.plane, cloud);
-      if (known) {
-        const { x_range, y_range } = plane;
-        layout.xaxis.range = [Math.min(x_range[0], plane.x(i) - 0.1), Math.max(x_range[1], plane.x(i) + 0.1)];
-        layout.yaxis.range = [Math.max(y_range[0], plane.y(i) + 0.5), Math.min(y_range[1], plane.y(i) - 0.5)];
-      }
       plot(node, [...plane.behind(cloud), ...point_traces(plane, members, true), ...plane.above(cloud),
-        ring(plane, known ? i : null, plane.e_x ? at(plane.e_x, i) : null, at(plane.e_y, i))], layout,
+        ring(plane, known ? i : null, plane.e_x ? at(plane.e_x, i) : null, at(plane.e_y, i))], plane_layout(node.dataset.plane, cloud),
       known ? `${plane.y_name} against ${plane.x_name}: the star at ${plane.x(i).toFixed(2)}, ${plane.y(i).toFixed(2)}, among ${members.length} candidates.`
         : `${plane.y_name} against ${plane.x_name}: the star's place is not known.`);
     });
@@ -205,7 +198,8 @@ const show_star = (name) => {
   if (i === undefined) {
     const back = make("button", { type: "button" }, "Close (Esc)");
     back.addEventListener("click", close_star);
-    sheet.replaceChildren(make("nav", { class: "sheet-nav", "aria-label": "Stars" }, back), heading, make("p", {}, "No such star is in this page."));
+    sheet.replaceChildren(make("nav", { class: "sheet-nav", "aria-label": "Stars" }, back), heading, make("p", {}, "No such star is in this page: it holds the listed stars, and of the others " +
+      `those that pass the cuts on colour, magnitude, period and relation. cbminer report --star ${name} shows any star of the run.`));
   } else {
     const remark = at("remark", i) ? make("p", {}, `Remark of the survey: ${at("remark", i)}`) : null;
     const kind = `${at("galaxy", i)}, type ${at("type", i)}, survey ${at("survey", i)}${data.simulated ? " (simulated star)" : ""}`;
