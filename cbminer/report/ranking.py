@@ -75,7 +75,7 @@ def reason_of(star: QTable) -> str:
     """
     odds = values(star, "ln_odds")[0]
     if np.isnan(odds):
-        return "no odds: no light curve, and too few in the survey to tell what it may be"
+        return "no odds: no light curve, and no period, or too few light curves in the survey"
     parts = [(words, values(star, name)[0]) for name, words in _PARTS.items()]
     told = [f"{words} {value:+.1f}" for words, value in parts if abs(value) >= _WORTH] or ["no part above 1"]
     flags = int(star["flags"][0])
@@ -102,7 +102,7 @@ def odds_lines(star: QTable, *, contour: float) -> Iterator[str]:
     """
     posterior = {name: values(star, f"post_{name}")[0] for name in HYPOTHESES}
     if np.isnan(posterior["contact"]):
-        yield "odds are not known: no light curve, and too few in the survey to tell what it may be"
+        yield "odds are not known: no light curve, and no period, or too few light curves in the survey"
         return
     ordered = sorted(posterior.items(), key=lambda item: -item[1])
     told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in ordered if value >= _LEAST_SHOWN)
