@@ -9,5 +9,13 @@ __all__: list[str] = []
 # The kernel of velocities has those of the light curves compiled into it.
 discard_stale_kernels(
     Path(__file__).parent,
-    ("proximity", *(f"../synthetic/{name}" for name in ("eclipse", "equipotential", "lobe", "radiation", "sight"))),
+    (
+        "proximity",
+        "../synthetic/eclipse",
+        "../synthetic/equipotential",
+        "../synthetic/lobe",
+        "../synthetic/radiation",
+        "../synthetic/reflection",
+        "../synthetic/sight",
+    ),
 )
