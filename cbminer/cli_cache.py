@@ -53,6 +53,8 @@ def cache_folder(given: Path | None) -> Path:
 @cache_app.command("info")
 def info(*, cache: CacheOption = None, archive: _ArchiveOption = None) -> None:
     """Say what is kept, where, and how large it is."""
+    from cbminer.survey.cache import OTHER_SECTIONS
+
     folder = cache_folder(cache)
     typer.echo(f"cache {folder}")
     for kept in _chosen(folder, archive):
@@ -64,7 +66,7 @@ def info(*, cache: CacheOption = None, archive: _ArchiveOption = None) -> None:
             typer.echo(f"  {use.galaxy}  {use.n_files} files, {curves}, {decimal(use.size)}{latest}")
         if not uses:
             typer.echo("  nothing yet")
-    for section in ("mock", "vizier", "phoebe"):
+    for section in OTHER_SECTIONS:
         size = sum(path.stat().st_size for path in (folder / section).rglob("*") if path.is_file())
         if size and archive is None:
             typer.echo(f"{section}\n  {decimal(size)}")

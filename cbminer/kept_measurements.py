@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from cbminer.classifier.prediction import classifier_model
+from cbminer.errors import OutputError
 from cbminer.measurement import MeasuredStars, MeasurementSettings, StarTask
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
@@ -76,7 +77,9 @@ class KeptMeasurements:
                 self.reused += 1
                 return kept
             measured = measure()
-            _write(path, measured)
+            # Without room for it the run goes on all the same, and only a later one would have gained by it.
+            with suppress(OutputError):
+                _write(path, measured)
             return measured
 
         return keep

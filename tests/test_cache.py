@@ -252,11 +252,15 @@ def test_info_counts_what_is_kept_and_clear_removes_it(server, cache, capsys):
     assert fetch(server, cache) == 0
     other = cache / "mine.txt"
     other.write_text("not cbminer's")
+    for section in ("fits", "completeness", "unfinished"):
+        (cache / section).mkdir()
+        (cache / section / "kept.npz").write_bytes(b"x" * 1000)
     capsys.readouterr()
     assert main(["cache", "info", "--cache", str(cache)]) == 0
     out = capsys.readouterr().out
     store = stored(server, cache)
     assert server.url in out
+    assert "unfinished\n  1.0 kB" in out
     assert f"4 files, {len(store.stars('I')):,} light curves in I, {len(store.stars('V')):,} light curves in V" in out
     assert main(["cache", "clear", "--yes", *options(server, cache)]) == 0
     assert find_caches(cache) == []

@@ -88,6 +88,14 @@ def test_a_damaged_chunk_is_measured_again(store, tmp_path):
     assert kept.reused == 2
 
 
+def test_a_folder_that_cannot_be_written_keeps_nothing_and_stops_nothing(store, tmp_path):
+    measured = measure(store, KeptMeasurements(tmp_path / "kept"))
+    (tmp_path / "file").write_text("")
+    kept = KeptMeasurements(tmp_path / "file" / "kept")
+    equal(measured, measure(store, kept))
+    kept.clear()
+
+
 def test_chunks_of_other_runs_stay_until_they_are_old(store, tmp_path):
     (mine := KeptMeasurements(tmp_path)).folder.mkdir(exist_ok=True)
     measure(store, mine)

@@ -276,6 +276,10 @@ def test_margin_says_how_far_a_star_is_from_the_limit():
     assert condition.describe(0) == "period = 3.5 d, limit < 3 d, outside by 0.5 d"
     (unknown,) = MorphologyCut().conditions(stars_with(period=1.0))
     assert unknown.describe(0) == "c is not known (limit >= 0.7)"
+    # The limit of the difference hangs on the depth, which is missing here.
+    told = [condition.describe(0) for condition in EqualDepthsCut().conditions(stars_with(period=1.0))]
+    assert "|depth_difference| is not known (nor its limit)" in told
+    assert not any("nan" in line for line in told)
 
 
 def test_a_relation_of_the_user_is_used():

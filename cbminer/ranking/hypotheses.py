@@ -7,13 +7,22 @@ import numpy.typing as npt
 
 from cbminer.classifier.classes import CLASSES, ClassName
 
-__all__ = ["HYPOTHESES", "HYPOTHESIS_LABELS", "NETWORK_CLASS", "Hypothesis", "hypotheses_of"]
+__all__ = ["HYPOTHESES", "HYPOTHESIS_LABELS", "HYPOTHESIS_NAMES", "NETWORK_CLASS", "Hypothesis", "hypotheses_of"]
 
 Hypothesis = Literal["contact", "near_contact", "semi_detached", "detached", "ellipsoidal", "other"]
 HYPOTHESES: tuple[Hypothesis, ...] = (
     "contact", "near_contact", "semi_detached", "detached", "ellipsoidal", "other",
 )  # fmt: skip
 
+# For lists, where a word or two are enough.
+HYPOTHESIS_NAMES: dict[Hypothesis, str] = {
+    "contact": "contact",
+    "near_contact": "near contact",
+    "semi_detached": "semi-detached",
+    "detached": "detached",
+    "ellipsoidal": "ellipsoidal",
+    "other": "other",
+}
 HYPOTHESIS_LABELS: dict[Hypothesis, str] = {
     "contact": "contact",
     "near_contact": "near contact, with eclipses",

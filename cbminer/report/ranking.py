@@ -9,7 +9,7 @@ from astropy.table import QTable
 
 from cbminer.columns import label_column, values
 from cbminer.flags import Flag
-from cbminer.ranking.hypotheses import HYPOTHESES
+from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_NAMES
 
 __all__ = ["candidate_lines", "compare_choices", "mixture_lines", "odds_lines", "reason_of"]
 
@@ -105,7 +105,7 @@ def odds_lines(star: QTable, *, contour: float) -> Iterator[str]:
         yield "odds are not known: no light curve, and no period, or too few light curves in the survey"
         return
     ordered = sorted(posterior.items(), key=lambda item: -item[1])
-    told = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in ordered if value >= _LEAST_SHOWN)
+    told = ", ".join(f"{HYPOTHESIS_NAMES[name]} {value:.3f}" for name, value in ordered if value >= _LEAST_SHOWN)
     place = int(star["contact_rank"][0])
     where = f"; {place}. of the stars of its kind of colour, magnitude and period" if place else ""
     yield f"probabilities: {told}{where}"
@@ -146,7 +146,7 @@ def mixture_lines(galaxy: str, record: Mapping[str, Any]) -> Iterator[str]:
     if record["stars"] == 0:
         yield f"{galaxy}  no light curves, and so no odds"
         return
-    shares = ", ".join(f"{100 * record['share'][name]:.1f} % {name.replace('_', ' ')}" for name in HYPOTHESES)
+    shares = ", ".join(f"{100 * record['share'][name]:.1f} % {HYPOTHESIS_NAMES[name]}" for name in HYPOTHESES)
     yield from wrap(f"{galaxy}  {record['stars']:,} light curves are {shares}", _WIDTH, subsequent_indent="    ")
     if record["stars"] < _FEW:
         yield f"    note: odds from {record['stars']} light curves; frequencies and places are hardly known"

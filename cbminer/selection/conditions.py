@@ -72,7 +72,9 @@ class Condition:
         """
         value, limit, unit = self.value[index], self.limit[index], f" {self.unit}" if self.unit else ""
         if not self.known[index]:
-            return f"{self.quantity} is not known (limit {self.relation} {limit:.4g}{unit})"
+            # Some limits hang on a number of the star that may be the one that is missing.
+            asked = f"limit {self.relation} {limit:.4g}{unit}" if np.isfinite(limit) else "nor its limit"
+            return f"{self.quantity} is not known ({asked})"
         margin = self.margin[index]
         side = "inside by" if self.passed[index] else "outside by"
         found = f"{self.quantity} = {value:.4g}{unit}, limit {self.relation} {limit:.4g}{unit}"

@@ -32,11 +32,20 @@ from cbminer.survey.part import refuse_full_disk, sha256_of, write_whole
 from cbminer.survey.store import INDEX_FILE, Band, LightCurveStore
 from cbminer.survey.store_writer import StoreWriter, rebuild_index
 
-__all__ = ["CLOUDS", "ArchiveCache", "CacheUse", "Damage", "clear_cache", "find_caches", "safe_place"]
+__all__ = [
+    "CLOUDS",
+    "OTHER_SECTIONS",
+    "ArchiveCache",
+    "CacheUse",
+    "Damage",
+    "clear_cache",
+    "find_caches",
+    "safe_place",
+]
 
 CLOUDS = ("LMC", "SMC")
-# What cbminer makes in a cache folder, and may therefore remove again.
-_SECTIONS = ("servers", "folders", "mock", "vizier", "phoebe")
+# What cbminer makes in a cache folder beside archives, and may therefore remove again.
+OTHER_SECTIONS = ("mock", "vizier", "phoebe", "fits", "completeness", "unfinished")
 _ABOUT = "about.json"
 
 
@@ -461,7 +470,9 @@ def clear_cache(cache: Path, *, only: ArchiveCache | None = None) -> int:
     ArchiveError
         If another process is at work there, or something cannot be removed.
     """
-    places = [only.root] if only is not None else [cache / section for section in _SECTIONS]
+    places = (
+        [only.root] if only is not None else [cache / section for section in ("servers", "folders", *OTHER_SECTIONS)]
+    )
     freed = 0
     abouts = [about for section in ("servers", "folders") for about in (cache / section).glob(f"*/{_ABOUT}")]
     for archive in [only] if only is not None else [ArchiveCache(about.parent, "") for about in abouts]:

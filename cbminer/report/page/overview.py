@@ -16,7 +16,7 @@ from cbminer.classifier.classes import CLASSES
 from cbminer.columns import label_column
 from cbminer.flags import FLAG_MEANINGS, Flag
 from cbminer.provenance import Provenance
-from cbminer.ranking.hypotheses import HYPOTHESES
+from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_NAMES
 from cbminer.report.ranking import compare_choices
 from cbminer.survey.archive import is_url
 from cbminer.survey.download import without_password
@@ -191,7 +191,7 @@ def _mixture_line(galaxy: str, record: Mapping[str, Any]) -> str:
     """Say what the survey was found to be made of."""
     if record["stars"] == 0:
         return f"{galaxy}: no light curves, and so no odds."
-    shares = ", ".join(f"{100 * record['share'][name]:.1f} % {name.replace('_', ' ')}" for name in HYPOTHESES)
+    shares = ", ".join(f"{100 * record['share'][name]:.1f} % {HYPOTHESIS_NAMES[name]}" for name in HYPOTHESES)
     unsteady = "" if record["converged"] else f" Frequencies and places still changed after {record['steps']} steps."
     return f"{galaxy}: {record['stars']:,} light curves are by their odds {shares}.{unsteady}"
 
