@@ -30,6 +30,7 @@ from cbminer.errors import CbminerError, SettingsError
 from cbminer.terminal import TerminalMonitor
 
 if TYPE_CHECKING:
+    from cbminer.kept_measurements import KeptMeasurements
     from cbminer.pipeline import Selection
     from cbminer.settings import Settings
 
@@ -163,7 +164,6 @@ def select(
     """Select candidate massive contact binaries and write them with figures and provenance."""
     from cbminer.kept_measurements import KeptMeasurements
     from cbminer.output import check_output_folder, output_folder
-    from cbminer.pipeline import open_survey, open_vizier, run_selection
     from cbminer.report.products import write_products
     from cbminer.report.summary import summary_lines
     from cbminer.settings import load_settings
@@ -176,22 +176,9 @@ def select(
     resolved = _with_options(load_settings(settings), given)
     folder = out or Path(_default_folder(galaxy, survey))
     check_output_folder(folder, overwrite=overwrite)
-    galaxies = _CLOUDS[galaxy]
-    monitor = TerminalMonitor()
-    opened = open_survey(survey.value, galaxies, settings=resolved, cache=cache_folder(cache), monitor=monitor)
-    vizier = open_vizier(resolved, cache=cache_folder(cache), monitor=monitor)
-    kept = KeptMeasurements(cache_folder(cache) / "unfinished")
-    with output_folder(folder, overwrite=overwrite) as temporary, closing(vizier):
-        selection = run_selection(
-            opened,
-            galaxies,
-            settings=resolved,
-            survey=survey.value,
-            vizier=vizier,
-            kept=kept,
-            jobs=jobs or os.cpu_count() or 1,
-            monitor=monitor,
-        )
+    monitor, kept = TerminalMonitor(), KeptMeasurements(cache_folder(cache) / "unfinished")
+    with output_folder(folder, overwrite=overwrite) as temporary:
+        selection = _selection(galaxy, survey, resolved, cache_folder(cache), kept, jobs, monitor)
         with monitor.step("writing catalogues and figures", None):
             write_products(temporary, selection, command=command_line(), page=False)
     kept.clear()
@@ -314,6 +301,33 @@ def _with_options(settings: "Settings", given: dict[str, Any]) -> "Settings":
     if given.get("reddening") is not None:
         update["reddening"] = settings.reddening.model_copy(update={"map": str(given["reddening"])})
     return settings.model_copy(update=update)
+
+
+def _selection(
+    galaxy: GalaxyChoice,
+    survey: SurveyChoice,
+    settings: "Settings",
+    cache: Path,
+    kept: "KeptMeasurements",
+    jobs: int | None,
+    monitor: TerminalMonitor,
+) -> "Selection":
+    """Open what a run reads, and judge its stars."""
+    from cbminer.pipeline import open_survey, open_vizier, run_selection
+
+    clouds = _CLOUDS[galaxy]
+    archive = open_survey(survey.value, clouds, settings=settings, cache=cache, monitor=monitor)
+    with closing(open_vizier(settings, cache=cache, monitor=monitor)) as vizier:
+        return run_selection(
+            archive,
+            clouds,
+            settings=settings,
+            survey=survey.value,
+            vizier=vizier,
+            kept=kept,
+            jobs=jobs or os.cpu_count() or 1,
+            monitor=monitor,
+        )
 
 
 def _write_page(folder: Path, selection: "Selection") -> str:

@@ -1,5 +1,6 @@
 """Columns in and out of astropy tables: masked or NaN outside, NaN inside the arithmetic."""
 
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from astropy.table import MaskedColumn, QTable
 from astropy.utils.masked import Masked
 
-__all__ = ["FloatArray", "float_column", "label_column", "text_column", "values"]
+__all__ = ["FloatArray", "ascii_form", "float_column", "label_column", "text_column", "values"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,3 +99,22 @@ def label_column(table: QTable, name: str) -> npt.NDArray[np.str_]:
     column = table[name]
     filled = column.filled("") if hasattr(column, "filled") else column
     return np.asarray(filled, dtype=str)
+
+
+def ascii_form(name: str) -> str:
+    """Write a text as FITS can hold it.
+
+    Parameters
+    ----------
+    name : str
+        Any text.
+
+    Returns
+    -------
+    str
+        Printable ASCII: accents go, other letters become ``?``.
+    """
+    if name.isascii() and name.isprintable():
+        return name
+    letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
+    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)

@@ -5,7 +5,6 @@ table. Floating-point values are rounded to the decimals given here *before* the
 published numbers are the numbers that decided.
 """
 
-import unicodedata
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from astropy.table import MaskedColumn, QTable
 from astropy.utils.masked import Masked
 
 from cbminer.classifier.classes import CLASS_LABELS, CLASSES, ClassName
-from cbminer.columns import label_column, values
+from cbminer.columns import ascii_form, label_column, values
 from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_LABELS, Hypothesis
 
 __all__ = ["COLUMNS", "ColumnSpec", "conform", "round_columns", "spec_of"]
@@ -341,9 +340,7 @@ def _ascii(text: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
     codes = np.ascontiguousarray(text).view(np.uint32)
     if codes.max(initial=0) < 128:
         return text
-    plain = (unicodedata.normalize("NFKD", str(word)) for word in text)
-    letters = ("".join(letter for letter in word if not unicodedata.combining(letter)) for word in plain)
-    return np.array([word.encode("ascii", "replace").decode("ascii") for word in letters], dtype=str)
+    return np.array([ascii_form(str(word)) for word in text], dtype=str)
 
 
 def _integer_column(table: QTable, spec: ColumnSpec) -> MaskedColumn:

@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from cbminer.classifier.classes import CLASS_LABELS, CLASSES
-from cbminer.columns import label_column, values
+from cbminer.columns import ascii_form, label_column, values
 from cbminer.flags import FLAG_MEANINGS, Flag
 from cbminer.provenance import Provenance, write_provenance
 from cbminer.report.classes import classifier_record
 from cbminer.report.figures import STYLE, atlas_pages, save_figure
 from cbminer.settings import Settings, settings_to_toml
-from cbminer.survey.table_identifiers import ascii_form
 from cbminer.survey.table_points import KEPT
 from cbminer.table_measurement import MeasuredTable
 

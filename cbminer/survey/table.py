@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import QTable, vstack
 
-from cbminer.columns import FloatArray, float_column, text_column
+from cbminer.columns import FloatArray, ascii_form, float_column, text_column
 from cbminer.errors import InputFormatError, OutputError
 from cbminer.survey.packed import PackedLightCurves
 from cbminer.survey.table_columns import find_columns
-from cbminer.survey.table_identifiers import ascii_form, star_of_file
+from cbminer.survey.table_identifiers import star_of_file
 from cbminer.survey.table_points import KEPT, POINT, STAR_COLUMNS, BatchPoints, points_of_batch
 from cbminer.survey.table_reading import open_source
 from cbminer.survey.table_settings import TableLayout, TableSettings, table_layout

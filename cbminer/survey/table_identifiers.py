@@ -1,6 +1,5 @@
 """Identifiers of stars in tables: read as text, and refused where two stars could become one."""
 
-import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cbminer.columns import ascii_form
 from cbminer.errors import InputFormatError
 from cbminer.survey.table_columns import LARGEST_WHOLE, is_text, plain_column, text
 from cbminer.survey.table_reading import Batch
 
-__all__ = ["ascii_form", "identifiers", "star_of_file"]
+__all__ = ["identifiers", "star_of_file"]
 
 # Text of whole numbers that were floats: an exponent, or a decimal point behind more digits than a float has.
 _ROUNDED = r"^\s*[-+]?(\d+\.\d*[eE][-+]?\d+|\.\d+[eE][-+]?\d+|\d+[eE]\+\d+|(9\d{15}|\d{17,})\.0*)\s*$"
@@ -23,25 +23,6 @@ _SUFFIXES = (
     ".xml", ".tbl", ".ipac", ".parquet", ".parq", ".pq",
 )  # fmt: skip
 _PACKED = (".gz", ".fz")
-
-
-def ascii_form(name: str) -> str:
-    """Write a text as FITS can hold it.
-
-    Parameters
-    ----------
-    name : str
-        Any text.
-
-    Returns
-    -------
-    str
-        Printable ASCII: accents go, other letters become ``?``.
-    """
-    if name.isascii() and name.isprintable():
-        return name
-    letters = (letter for letter in unicodedata.normalize("NFKD", name) if not unicodedata.combining(letter))
-    return "".join(letter if letter.isascii() and letter.isprintable() else "?" for letter in letters)
 
 
 def identifiers(batch: Batch, name: str, *, unknown: tuple[str, ...] = ()) -> Any:
