@@ -110,6 +110,11 @@ class CloudSelection:
     notes: list[str] = field(default_factory=list)
     inputs: list[InputFile] = field(default_factory=list)
 
+    @property
+    def blocks(self) -> Sequence[QTable]:
+        """Judged stars in tables that fit into memory, to be gone through more than once."""
+        return [self.stars]
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -143,6 +148,11 @@ class Selection:
     tables: list[Path] = field(default_factory=list)
     calibration: CCalibration | None = None
     notes: list[str] = field(default_factory=list)
+
+    @property
+    def blocks(self) -> Sequence[QTable]:
+        """Judged stars in tables that fit into memory, to be gone through more than once."""
+        return [self.stars]
 
     @property
     def candidates(self) -> QTable:
