@@ -105,6 +105,7 @@ RULES = (
     Rule(("Glowacki2025",), "the catalogue of eclipsing binaries", _release("Glowacki", "not recognised")),
     Rule(("Graczyk2011",), "the catalogue of eclipsing binaries", _release("Graczyk et al. 2011")),
     Rule(("Pawlak2013",), "the catalogue of eclipsing binaries", _release("Pawlak et al. 2013")),
+    Rule(("Caplar2025",), "HATS and LSDB", _tables("hats")),
     Rule(("SkowronJ2016",), "the form of the errors of photometry", _always),
     Rule(("Skowron2021",), "reddening of the Clouds, and extinction by it", _selected),
     Rule(("Pietrzynski2019",), "the distance of the LMC", _distance("LMC")),

@@ -189,8 +189,16 @@ def rubin_nested_table(points):
     }
 
 
+def hats_columns(points):
+    n = len(points["star"])
+    return {
+        "id": points["star"], "time": points["hjd"], "mag": points["mag"], "mag_err": points["err"],
+        "band": np.full(n, "I"), "RAJ2000": np.full(n, 80.0), "DEJ2000": np.full(n, -69.0),
+    }  # fmt: skip
+
+
 PRESETS = {
-    "gaia": gaia_columns, "gaia-raw": gaia_raw_columns, "asas-sn": asas_sn_columns, "ztf": ztf_columns,
+    "hats": hats_columns, "gaia": gaia_columns, "gaia-raw": gaia_raw_columns, "asas-sn": asas_sn_columns, "ztf": ztf_columns,
     "ztf-alerce": alerce_columns, "rubin": rubin_columns, "rubin-nested": rubin_nested_table,
 }  # fmt: skip
 

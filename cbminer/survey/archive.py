@@ -1,10 +1,11 @@
-"""Archives of a survey: a folder in OGLE's layout, or the server that holds it.
+"""Archives of a survey: a folder in OGLE's layout, the server that holds it, or tables of any survey.
 
-Both answer the same questions: what does the catalogue say, and where are the light curves, which always come out of
+All answer the same questions: what does the catalogue say, and where are the light curves, which always come out of
 a store.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,9 +17,13 @@ from cbminer.survey.download import FetchSettings, without_password
 from cbminer.survey.local import LocalArchive
 from cbminer.survey.ogle import CatalogueReading
 from cbminer.survey.remote import RemoteArchive
+from cbminer.survey.star_names import Stars
 from cbminer.survey.store import Band, LightCurveStore
+from cbminer.survey.table_archive import TableArchive
+from cbminer.survey.table_files import is_table_place
+from cbminer.survey.table_settings import TableSettings
 
-__all__ = ["OGLE_URL", "Archive", "LocalArchive", "RemoteArchive", "is_url", "open_archive"]
+__all__ = ["OGLE_URL", "Archive", "LocalArchive", "RemoteArchive", "TableArchive", "is_url", "open_archive"]
 
 OGLE_URL = "https://www.astrouw.edu.pl/ogle/ogle4/OCVS/"
 
@@ -44,12 +49,15 @@ class Archive(Protocol):
         """Stars of a Cloud, and the lines that were set aside."""
 
     def light_curves(
-        self, galaxy: str, stars: Iterable[str], *, bands: Sequence[Band] = ("I",), monitor: Monitor | None = None
+        self, galaxy: str, stars: Stars, *, bands: Sequence[Band] = ("I",), monitor: Monitor | None = None
     ) -> LightCurveStore:
         """Store that holds the light curves of the stars, as far as the archive has them."""
 
     def light_curve_stars(self, galaxy: str) -> list[str]:
         """Stars whose I light curves are at hand, sorted."""
+
+    def spare_light_curves(self, galaxy: str, ids: Stars) -> list[str]:
+        """Stars whose light curves are at hand, and which are not among these, sorted."""
 
     def is_mock(self, galaxy: str) -> bool:
         """Whether the stars are simulated."""
@@ -73,24 +81,34 @@ def is_url(location: str) -> bool:
 
 
 def open_archive(
-    location: str, *, cache: Path, fetching: FetchSettings | None = None, offline: bool = False
-) -> LocalArchive | RemoteArchive:
-    """Open an archive by its location.
+    location: str,
+    *,
+    cache: Path,
+    fetching: FetchSettings | None = None,
+    offline: bool = False,
+    table: TableSettings | None = None,
+    max_mag_err: float = math.inf,
+) -> LocalArchive | RemoteArchive | TableArchive:
+    """Open an archive by its location, and by what is there.
 
     Parameters
     ----------
     location : str
-        Folder in OGLE's layout, or base URL of a server.
+        Base URL of a server, folder in OGLE's layout, HATS catalogue, table of light curves, or folder of such tables.
     cache : `~pathlib.Path`
         Folder in which files and stores are kept.
     fetching : FetchSettings, optional
         How files are fetched from a server.
     offline : bool, optional
         Whether a server is never asked: what the cache lacks counts as absent.
+    table : TableSettings, optional
+        How tables are laid out; of a HATS catalogue only what it does not say itself.
+    max_mag_err : float, optional
+        Largest error of a point that counts where a star of a table has points in several bands, mag.
 
     Returns
     -------
-    LocalArchive or RemoteArchive
+    LocalArchive or RemoteArchive or TableArchive
         The archive.
 
     Raises
@@ -111,7 +129,11 @@ def open_archive(
     except RuntimeError as error:
         msg = f"{location} cannot be found ({error}): --archive takes a folder or an address"
         raise SettingsError(msg) from error
-    return LocalArchive(root, ArchiveCache.for_folder(cache, root))
+    place = ArchiveCache.for_folder(cache, root)
+    layout = table or TableSettings()
+    if is_table_place(root, layout):
+        return TableArchive(root, place, settings=layout, max_mag_err=max_mag_err)
+    return LocalArchive(root, place)
 
 
 def _host(address: str) -> str:

@@ -1,10 +1,9 @@
 """Writing to the store: light curves are parsed once, written as parts, and appear all at once with a new index."""
 
-import hashlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,14 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cbminer.errors import ArchiveError, InputFormatError
+from cbminer.errors import ArchiveError
 from cbminer.survey.part import fsync_folder, refuse_full_disk, sha256_of, write_whole
-from cbminer.survey.photometry_file import LightCurve, parse_light_curve
+from cbminer.survey.photometry_file import LightCurve
 from cbminer.survey.store import (
-    BAD_LINE,
     INDEX_FILE,
     INDEX_SCHEMA,
-    PART_SCHEMA,
     Band,
     Index,
     PartFile,
@@ -30,6 +27,7 @@ from cbminer.survey.store import (
     numbers,
     read_index,
 )
+from cbminer.survey.store_rows import SourceFile, StoreRow, part_table, row_of_file, row_of_points
 
 __all__ = ["SourceFile", "StoreWriter", "rebuild_index"]
 
@@ -38,42 +36,6 @@ _ROWS_PER_PART = 4096
 _POINTS_PER_PART = 1 << 22
 # A row group is what is read at least: about 2 MB of numbers, and never more than the part.
 _ROWS_PER_GROUP = 256
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """The text file that a light curve came from.
-
-    Attributes
-    ----------
-    star, band : str
-        Whose it is.
-    data : bytes
-        Its content.
-    changed : int
-        Time of its last change in ns, where it stays in a folder of the user; 0 otherwise.
-    unreadable : str
-        Why the file cannot be read, if it cannot.
-    """
-
-    star: str
-    band: Band
-    data: bytes
-    changed: int = 0
-    unreadable: str = ""
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A light curve that is to be written."""
-
-    star: str
-    band: Band
-    curve: LightCurve
-    unreadable: str | None
-    size: int
-    sha256: str
-    changed: int
 
 
 class StoreWriter:
@@ -90,7 +52,7 @@ class StoreWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._old = read_index(folder)
-        self._rows: list[_Row] = []
+        self._rows: list[StoreRow] = []
         self._n_points = 0
         self._parts: list[PartFile] = []
         self._new: list[pa.Table] = []
@@ -132,12 +94,35 @@ class StoreWriter:
         Whether the same bytes are in the store already is not looked at: compare with
         `cbminer.survey.store.LightCurveStore.source` before, where that is likely.
         """
-        key = (source.star, source.band)
+        self._add(row_of_file(source))
+
+    def add_points(self, star: str, band: Band, curve: LightCurve, *, changed: int) -> None:
+        """Add a light curve that came as numbers; one of the same star and band is replaced.
+
+        Parameters
+        ----------
+        star : str
+            Identifier of the star.
+        band : {"I", "V"}
+            The band.
+        curve : LightCurve
+            Its points. Their bytes stand for a text file, of which a light curve of a table has none.
+        changed : int
+            What tells the intake that it came with from others, as `drop_others` does.
+
+        Raises
+        ------
+        ArchiveError
+            If this writer was given a light curve of the star and band before, or the disk is full.
+        """
+        self._add(row_of_points(star, band, curve, changed=changed))
+
+    def _add(self, row: StoreRow) -> None:
+        key = (row.star, row.band)
         if key in self._seen:
-            msg = f"two light curves of {source.star} in {source.band}: expected one a star and band"
+            msg = f"two light curves of {row.star} in {row.band}: expected one a star and band"
             raise ArchiveError(msg)
         self._seen.add(key)
-        row = _parse(source)
         self._rows.append(row)
         self._n_points += len(row.curve) + len(row.curve.set_aside)
         if len(self._rows) >= _ROWS_PER_PART or self._n_points >= _POINTS_PER_PART:
@@ -153,11 +138,22 @@ class StoreWriter:
         """
         self._dropped.update(curves)
 
+    def drop_others(self, changed: int) -> None:
+        """Take light curves out of the store that did not come with an intake.
+
+        Parameters
+        ----------
+        changed : int
+            What tells the intake from others.
+        """
+        others = self._old.table.filter(pc.not_equal(self._old.table["changed"], changed))
+        self._dropped.update(key for key in _keys(others) if key not in self._seen)
+
     def _write_part(self) -> None:
         if not self._rows:
             return
         # Stars that come in any order are read faster if those of a part are in order.
-        self._add_part(_part_table(sorted(self._rows, key=lambda row: (row.band, row.star))))
+        self._add_part(part_table(sorted(self._rows, key=lambda row: (row.band, row.star))))
         self._rows.clear()
         self._n_points = 0
 
@@ -254,40 +250,6 @@ def _keys(rows: pa.Table) -> list[tuple[str, Band]]:
 
 def _only(rows: pa.Table, wanted: Collection[tuple[str, Band]]) -> pa.Table:
     return rows.filter(pa.array([key in wanted for key in _keys(rows)], pa.bool_()))
-
-
-def _parse(source: SourceFile) -> _Row:
-    name = Path("phot") / source.band / f"{source.star}.dat"
-    digest = hashlib.sha256(source.data).hexdigest()
-    unreadable: str | None = source.unreadable or None
-    nothing = np.empty(0, dtype=np.float32)
-    curve = LightCurve(np.empty(0), nothing, nothing)
-    if unreadable is None:
-        try:
-            curve = parse_light_curve(name, source.data)
-        except InputFormatError as error:
-            unreadable = str(error)
-    return _Row(source.star, source.band, curve, unreadable, len(source.data), digest, source.changed)
-
-
-def _part_table(rows: Sequence[_Row]) -> pa.Table:
-    curves = [row.curve for row in rows]
-    offsets = pa.array(np.concatenate(([0], np.cumsum([len(curve) for curve in curves]))).astype(np.int32))
-    columns = [pa.array([row.star for row in rows]), pa.array([row.band for row in rows])]
-    for name in ("time", "mag", "mag_err"):
-        values = pa.array(np.concatenate([getattr(curve, name) for curve in curves]))
-        columns.append(pa.ListArray.from_arrays(offsets, values, type=PART_SCHEMA.field(name).type))
-    bad = [
-        [{"line": item.line, "reason": item.reason, "text": item.text} for item in curve.set_aside] or None
-        for curve in curves
-    ]
-    columns.append(pa.array([row.size for row in rows], pa.int64()))
-    columns.append(pa.array([row.sha256 for row in rows], pa.string()))
-    columns.append(pa.array([row.changed for row in rows], pa.int64()))
-    columns.append(pa.array([curve.n_missing for curve in curves], pa.int32()))
-    columns.append(pa.array([row.unreadable for row in rows], pa.string()))
-    columns.append(pa.array(bad, pa.list_(BAD_LINE)))
-    return pa.table(columns, schema=PART_SCHEMA)
 
 
 # What the index is made of.

@@ -4,10 +4,9 @@ import math
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from astropy.table import QTable, vstack
 from cbminer.columns import FloatArray, ascii_form, float_column, text_column
 from cbminer.errors import InputFormatError, OutputError
 from cbminer.survey.packed import PackedLightCurves
+from cbminer.survey.table_bands import band_of_most, medians, points_of_bands
 from cbminer.survey.table_columns import find_columns
-from cbminer.survey.table_identifiers import star_of_file
+from cbminer.survey.table_identifiers import star_of_file, star_order
 from cbminer.survey.table_points import KEPT, POINT, STAR_COLUMNS, BatchPoints, points_of_batch
 from cbminer.survey.table_reading import open_source
 from cbminer.survey.table_settings import TableLayout, TableSettings, table_layout
@@ -44,10 +44,13 @@ class TableBlock:
     stars : `~astropy.table.QTable`
         A row a star, in the same order: ``id``, ``RAJ2000``, ``DEJ2000`` [deg], ``period`` and ``T0`` [d] of the
         table, ``band``, ``mag_median``, ``band_second``, ``mag_median_second`` [mag]; masked where unknown.
+    second : PackedLightCurves or None
+        Light curves of the same stars in the second band, where a star without one has no points; None if not asked.
     """
 
     curves: PackedLightCurves
     stars: QTable
+    second: PackedLightCurves | None = None
 
 
 @dataclass
@@ -173,6 +176,19 @@ class TablePoints:
             )
             raise InputFormatError(msg)
 
+    def place_stars(self, positions: Mapping[str, tuple[float, float]]) -> None:
+        """Tell where stars are, for times at the Earth; it counts before what the tables of points say.
+
+        Parameters
+        ----------
+        positions : mapping of str to (float, float)
+            Right ascensions and declinations in degrees, by star.
+        """
+        self._grow()
+        for code, star in enumerate(self._stars):
+            if star in positions:
+                self._low["ra"][code], self._low["dec"][code] = positions[star]
+
     def _spill(self) -> None:
         """Move what is in memory into files, a star always into the same one whatever the order of the rows."""
         points = np.concatenate([np.empty(0, dtype=POINT), *self._parts])
@@ -237,73 +253,45 @@ class TablePoints:
         return utc + np.nan_to_num(correction)
 
     def _in_one_band(self, points: npt.NDArray[Any], codes: npt.NDArray[Any]) -> TableBlock:
-        """Keep of every star the band with most points, and of the second ones their median."""
+        """Keep of every star the band with most points, and of the second ones likewise."""
         names = (*self.layout.bands, *self.layout.bands_second)
         first = len(self.layout.bands)
-        counts = np.bincount(points["star"] * len(names) + points["band"], minlength=len(codes) * len(names))
-        counts = counts.reshape(len(codes), len(names))
-        chosen = np.argmax(counts[:, :first], axis=1)
-        keep = points["band"] == chosen[points["star"]]
-        kept = points[keep]
-        offsets = np.concatenate(([0], np.cumsum(np.bincount(kept["star"], minlength=len(codes))))).astype(np.int64)
-        curves = PackedLightCurves(
-            tuple(self._stars[code] for code in codes),
-            offsets,
-            kept["time"].copy(),
-            kept["mag"].copy(),
-            kept["mag_err"].copy(),
+        counts = points_of_bands(points, len(codes), len(names), max_mag_err=self.layout.max_mag_err)
+        chosen, second = band_of_most(counts[:, :first]), band_of_most(counts[:, first:])
+        kept = points[points["band"] == chosen[points["star"]]]
+        others = points[(points["band"] == first + second[points["star"]]) & (second >= 0)[points["star"]]]
+        stars = tuple(self._stars[code] for code in codes)
+        return TableBlock(
+            _packed(kept, stars),
+            self._table(codes, [names[:first], names[first:]], [chosen, second], [kept, others]),
+            _packed(others, stars),
         )
-        columns = {role: self._low[role][codes] for role in STAR_COLUMNS}
-        second, second_median = self._second(points, counts, first)
-        stars = QTable({"id": list(curves.stars)})
+
+    def _table(
+        self,
+        codes: npt.NDArray[Any],
+        names: Sequence[Sequence[str]],
+        bands: Sequence[npt.NDArray[np.int64]],
+        points: Sequence[npt.NDArray[Any]],
+    ) -> QTable:
+        """Tell what is known of stars, and of their points in both bands."""
+        stars = QTable({"id": [self._stars[code] for code in codes]})
+        known = {role: self._low[role][codes] for role in STAR_COLUMNS}
+        middle = [medians(part, len(codes)) for part in points]
         for name, data in (
-            ("RAJ2000", columns["ra"]), ("DEJ2000", columns["dec"]), ("period", columns["period"]),
-            ("T0", columns["epoch"]), ("mag_median", _medians(kept, len(codes))), ("mag_median_second", second_median),
+            ("RAJ2000", known["ra"]), ("DEJ2000", known["dec"]), ("period", known["period"]), ("T0", known["epoch"]),
+            ("mag_median", middle[0]), ("mag_median_second", middle[1]),
         ):  # fmt: skip
             stars[name] = float_column(data, _UNITS[name])
-        stars["band"] = text_column(names[band] for band in chosen)
-        stars["band_second"] = text_column(names[band] if band >= 0 else "" for band in second)
-        return TableBlock(curves, stars)
-
-    def _second(
-        self, points: npt.NDArray[Any], counts: npt.NDArray[Any], first: int
-    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        if counts.shape[1] == first:
-            return np.full(len(counts), -1), np.full(len(counts), np.nan)
-        band = first + np.argmax(counts[:, first:], axis=1)
-        band = np.where(counts[np.arange(len(counts)), band] > 0, band, -1)
-        return band, _medians(points[points["band"] == band[points["star"]]], len(counts))
+        for name, labels, chosen in zip(("band", "band_second"), names, bands, strict=True):
+            stars[name] = text_column(labels[band] if band >= 0 else "" for band in chosen)
+        return stars
 
 
-def _medians(points: npt.NDArray[Any], n_stars: int) -> FloatArray:
-    """Median magnitude of every star, of points in the order of stars."""
-    edges = np.searchsorted(points["star"], np.arange(n_stars + 1))
-    return np.array(
-        [np.median(points["mag"][low:high]) if high > low else np.nan for low, high in pairwise(edges)],
-        dtype=np.float64,
-    )
-
-
-def star_order(stars: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Order of identifiers: numbers by their size and before words, words by the alphabet.
-
-    Parameters
-    ----------
-    stars : sequence of str
-        Identifiers.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Places of the first, the second and so on.
-    """
-    # Of numbers without leading zeros the longer one is larger: so they may have any length.
-    plain = [star.lstrip("0") if star.isascii() and star.isdecimal() else None for star in stars]
-    key = [
-        (1, 0, "", star) if number is None else (0, len(number), number, star)
-        for number, star in zip(plain, stars, strict=True)
-    ]
-    return np.array(sorted(range(len(key)), key=key.__getitem__), dtype=np.int64)
+def _packed(points: npt.NDArray[Any], stars: tuple[str, ...]) -> PackedLightCurves:
+    """Pack points that are in the order of their stars."""
+    offsets = np.searchsorted(points["star"], np.arange(len(stars) + 1)).astype(np.int64)
+    return PackedLightCurves(stars, offsets, points["time"].copy(), points["mag"].copy(), points["mag_err"].copy())
 
 
 @contextmanager
@@ -385,14 +373,15 @@ def read_light_curve_table(
     with collect_points(paths, settings=settings, max_mag_err=max_mag_err) as points:
         blocks = list(points.blocks())
     stars = vstack([block.stars for block in blocks], metadata_conflicts="silent")
-    curves = PackedLightCurves(
-        tuple(star for block in blocks for star in block.curves.stars),
-        np.concatenate([[0], np.cumsum(np.concatenate([np.diff(block.curves.offsets) for block in blocks]))]).astype(
-            np.int64
-        ),
-        np.concatenate([block.curves.time for block in blocks]),
-        np.concatenate([block.curves.mag for block in blocks]),
-        np.concatenate([block.curves.mag_err for block in blocks]),
-    )
-    order = star_order(curves.stars)
+    order = star_order([str(star) for star in stars["id"]])
+    curves = _joined([block.curves for block in blocks])
     return TableBlock(curves.stars_at(order), stars[order])
+
+
+def _joined(parts: Sequence[PackedLightCurves]) -> PackedLightCurves:
+    lengths = np.concatenate([np.diff(part.offsets) for part in parts])
+    return PackedLightCurves(
+        tuple(star for part in parts for star in part.stars),
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("time", "mag", "mag_err")),
+    )

@@ -16,7 +16,17 @@ from cbminer.errors import InputFormatError
 from cbminer.survey.table_reading import Batch
 from cbminer.survey.table_settings import QualityRule, TableLayout
 
-__all__ = ["LARGEST_WHOLE", "FoundColumns", "find_columns", "is_text", "numbers", "passes", "plain_column", "text"]
+__all__ = [
+    "LARGEST_WHOLE",
+    "FoundColumns",
+    "find_columns",
+    "find_star_columns",
+    "is_text",
+    "numbers",
+    "passes",
+    "plain_column",
+    "text",
+]
 
 # From here on a float skips whole numbers, and so would merge identifiers and lose bits of flags.
 LARGEST_WHOLE = 2**53
@@ -84,7 +94,7 @@ def find_columns(available: Sequence[str], layout: TableLayout, *, path: Path) -
     spare = {"flux", "flux_err"} if found.get("mag") and (found.get("mag_err") or layout.mag_err) else set()
     if not (found.get("ra") and found.get("dec")):
         # Half of a position brings no time to the Sun, and would look like a whole one.
-        found |= dict.fromkeys(layout.optional & set(found))
+        found |= dict.fromkeys(layout.optional & {"ra", "dec"} & set(found))
     for role, name in found.items():
         if name is None and role not in layout.optional | spare:
             _refuse(f"{role} ({' or '.join(layout.names[role])})", layout.names[role][0], available, path)
@@ -94,6 +104,37 @@ def find_columns(available: Sequence[str], layout: TableLayout, *, path: Path) -
     known = {name: rule for name, rule in layout.quality.items() if name in available}
     absent = tuple(name for name in layout.quality if name not in available)
     return FoundColumns({role: name for role, name in found.items() if name is not None}, known, absent)
+
+
+def find_star_columns(available: Sequence[str], layout: TableLayout, *, path: Path) -> dict[str, str]:
+    """Find the columns of a layout that say something of stars.
+
+    Parameters
+    ----------
+    available : sequence of str
+        Columns of the table.
+    layout : TableLayout
+        What they should be called.
+    path : `~pathlib.Path`
+        The table, for messages.
+
+    Returns
+    -------
+    dict of str to str
+        Names of the columns by what they hold.
+
+    Raises
+    ------
+    InputFormatError
+        If one that is needed is not there; the message names those that are called alike.
+    """
+    roles = ("id", "ra", "dec", "period", "epoch")
+    wanted = {role: names for role, names in layout.names.items() if role in roles} | layout.star_names
+    found = {role: next((name for name in names if name in available), None) for role, names in wanted.items()}
+    for role, name in found.items():
+        if name is None and role not in layout.optional:
+            _refuse(f"{role} ({' or '.join(wanted[role])})", wanted[role][0], available, path, table="stars")
+    return {role: name for role, name in found.items() if name is not None}
 
 
 def _flux_and_error(available: Sequence[str], layout: TableLayout) -> dict[str, str | None]:
@@ -122,13 +163,13 @@ def _refuse_difference(found: dict[str, str | None], available: Sequence[str], l
     raise InputFormatError(msg)
 
 
-def _refuse(what: str, name: str, available: Sequence[str], path: Path) -> None:
+def _refuse(what: str, name: str, available: Sequence[str], path: Path, *, table: str = "light curves") -> None:
     lower = {column.lower(): column for column in reversed(available)}
     close = [lower[key] for key in difflib.get_close_matches(name.lower(), list(lower), n=3, cutoff=0.5)]
     like = f"; called alike: {', '.join(close)}" if close else ""
     some = ", ".join(available[:_SHOWN]) + (", ..." if len(available) > _SHOWN else "")
     msg = (
-        f"table of light curves {path} has no column for {what}{like}. It has {some}. "
+        f"table of {table} {path} has no column for {what}{like}. It has {some}. "
         f"Choose the preset of its survey, or name the column under [table]"
     )
     raise InputFormatError(msg)

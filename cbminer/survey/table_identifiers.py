@@ -1,9 +1,11 @@
 """Identifiers of stars in tables: read as text, and refused where two stars could become one."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -12,7 +14,7 @@ from cbminer.errors import InputFormatError
 from cbminer.survey.table_columns import LARGEST_WHOLE, is_text, plain_column, text
 from cbminer.survey.table_reading import Batch
 
-__all__ = ["identifiers", "star_of_file"]
+__all__ = ["identifiers", "is_table_name", "star_of_file", "star_order"]
 
 # Text of whole numbers that were floats: an exponent, or a decimal point behind more digits than a float has.
 _ROUNDED = r"^\s*[-+]?(\d+\.\d*[eE][-+]?\d+|\.\d+[eE][-+]?\d+|\d+[eE]\+\d+|(9\d{15}|\d{17,})\.0*)\s*$"
@@ -106,3 +108,44 @@ def star_of_file(path: Path) -> str:
         msg = f"table of light curves {path}: the name of the file is that of the star: use ASCII letters and digits"
         raise InputFormatError(msg)
     return name.strip()
+
+
+def is_table_name(path: Path) -> bool:
+    """Tell by its name whether a file is a table that can be read.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    bool
+        True for the known endings, also where the file is compressed.
+    """
+    name = path.name.lower()
+    for ending in _PACKED:
+        name = name.removesuffix(ending)
+    return not name.startswith((".", "_")) and name.endswith(_SUFFIXES)
+
+
+def star_order(stars: Sequence[str]) -> npt.NDArray[np.int64]:
+    """Order of identifiers: numbers by their size and before words, words by the alphabet.
+
+    Parameters
+    ----------
+    stars : sequence of str
+        Identifiers.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        Places of the first, the second and so on.
+    """
+    # Of numbers without leading zeros the longer one is larger: so they may have any length.
+    plain = [star.lstrip("0") if star.isascii() and star.isdecimal() else None for star in stars]
+    key = [
+        (1, 0, "", star) if number is None else (0, len(number), number, star)
+        for number, star in zip(plain, stars, strict=True)
+    ]
+    return np.array(sorted(range(len(key)), key=key.__getitem__), dtype=np.int64)

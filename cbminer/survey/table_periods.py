@@ -18,12 +18,13 @@ from cbminer.survey.table_identifiers import identifiers
 from cbminer.survey.table_reading import Batch, Source, open_source
 from cbminer.tables import find_column
 
-__all__ = ["PERIOD_RANGE", "ListedPeriods", "checked_epochs", "checked_periods", "read_periods"]
+__all__ = ["IDENTIFIERS", "PERIOD_RANGE", "ListedPeriods", "checked_epochs", "checked_periods", "read_periods"]
 
 # Binaries of white dwarfs take minutes, the longest eclipsing ones some 70 years: anything else is no period in days.
 PERIOD_RANGE = (0.001, 50_000.0)
 _WHAT = "table of periods"
-_IDS = ("id", "star", "name", "source_id", "object_id", "objectId", "oid", "asas_sn_id", "ID", "Star", "Name")
+# What columns of identifiers are called where nobody says it.
+IDENTIFIERS = ("id", "star", "name", "source_id", "object_id", "objectId", "oid", "asas_sn_id", "ID", "Star", "Name")
 _PERIODS = ("period", "P", "per", "Period", "Per")
 _EPOCHS = ("T0", "epoch", "HJD0", "t0_fit", "BJD0")
 _MISSING = frozenset({"nan", "-nan", "+nan"})
@@ -132,7 +133,7 @@ def read_periods(path: Path) -> ListedPeriods:
     """
     source = open_source(path, what=_WHAT)
     header = Table(names=list(dict.fromkeys(source.names)))
-    star, period, epoch = (find_column(header, names) for names in (_IDS, _PERIODS, _EPOCHS))
+    star, period, epoch = (find_column(header, names) for names in (IDENTIFIERS, _PERIODS, _EPOCHS))
     if star is None or period is None:
         lacking = "stars (such as id)" if star is None else "periods (such as period)"
         msg = f"{_WHAT} {path} has no column of {lacking}: it has {', '.join(source.names)}"

@@ -100,12 +100,14 @@ def points_of_batch(batch: Batch, columns: FoundColumns, layout: TableLayout, *,
     mag, mag_err, dark = _magnitudes(batch, columns, layout, n)
     leave_out(dark, "flux not above 0")
     leave_out(~((mag >= layout.brightest) & (mag <= layout.faintest)), "no magnitude")
-    leave_out(~((mag_err > 0) & (mag_err < np.finfo(np.float32).max)), "no error")
-    leave_out(mag_err > layout.max_mag_err, f"error above {layout.max_mag_err:g} mag")
+    if not layout.any_error:
+        leave_out(~((mag_err > 0) & (mag_err < np.finfo(np.float32).max)), "no error")
+        leave_out(mag_err > layout.max_mag_err, f"error above {layout.max_mag_err:g} mag")
     kept = reason == 0
     points = np.empty(int(kept.sum()), dtype=POINT)
     for name, data in (("star", star), ("band", band), ("time", time), ("mag", mag), ("mag_err", mag_err)):
-        points[name] = data[kept]
+        with np.errstate(over="ignore"):
+            points[name] = data[kept]
     about = {role: _about(batch, columns.names[role], role) for role in STAR_COLUMNS if role in columns.names}
     reasons = Counter(dict(zip(names, np.bincount(reason, minlength=len(names)).tolist(), strict=True)))
     reasons["malformed line"] += batch.malformed

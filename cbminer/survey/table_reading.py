@@ -66,6 +66,9 @@ class Source(Protocol):
     def unit(self, name: str) -> str:
         """Tell the unit that the file states of a column; empty if none."""
 
+    def is_list(self, name: str) -> bool:
+        """Tell whether a row holds a list in a column, as where it is a star with all of its points."""
+
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
         """Yield some columns, batch by batch."""
 
@@ -129,8 +132,17 @@ class _ParquetSource:
             msg = f"{self._what} {self.path} is damaged after row {first - 1} ({why}): write or fetch it again"
             raise InputFormatError(msg) from error
 
-    def unit(self, name: str) -> str:  # noqa: ARG002 - Parquet states none
-        return ""
+    def unit(self, name: str) -> str:
+        # Parquet itself has no units: this is where Arrow tables carry them.
+        outer = self._file.schema_arrow.field(name.partition(".")[0])
+        return "" if name not in self._outer else (outer.metadata or {}).get(b"unit", b"").decode()
+
+    def is_list(self, name: str) -> bool:
+        outer, _, inner = name.partition(".")
+        kind = self._file.schema_arrow.field(name if name in self._outer else outer).type
+        if name in self._outer or _is_list(kind):
+            return _is_list(kind)
+        return _is_list(kind.field(inner).type)
 
     @property
     def _outer(self) -> set[str]:
@@ -166,6 +178,9 @@ class _CsvSource:
 
     def unit(self, name: str) -> str:  # noqa: ARG002 - CSV states none
         return ""
+
+    def is_list(self, name: str) -> bool:  # noqa: ARG002 - CSV has none
+        return False
 
     def _header(self) -> tuple[int, str]:
         """Lines of comment before the header, and the header."""
@@ -250,6 +265,10 @@ class _TableSource:
 
     def unit(self, name: str) -> str:
         return str(getattr(self._table[name], "unit", None) or "")
+
+    def is_list(self, name: str) -> bool:
+        column = self._table[name]
+        return column.ndim > 1 or (column.dtype.kind == "O" and len(column) > 0 and not isinstance(column[0], str))
 
     def batches(self, names: Sequence[str]) -> Iterator[Batch]:
         for name in names:

@@ -11,10 +11,17 @@ from pydantic import BeforeValidator, Field, model_validator
 from cbminer.errors import SettingsError
 from cbminer.quantities import Days, Magnitudes, SettingsModel
 
-__all__ = ["QualityRule", "TableLayout", "TableSettings", "preset_names", "table_layout"]
+__all__ = ["STAR_ROLES", "QualityRule", "TableLayout", "TableSettings", "preset_names", "table_layout"]
 
 _PRESETS = Path(__file__).parent / "table_presets"
 _SINGLE_BAND = "-"
+# What a catalogue says of a star beside identifier, position, period and epoch, which tables of points may hold too.
+STAR_ROLES = (
+    "galaxy", "type", "I", "e_I", "V", "e_V", "depth1", "depth2", "remark", "parallax", "e_parallax",
+    "distance_modulus", "e_distance_modulus", "E_VI", "e_E_VI", "M_V", "e_M_V", "VI0", "e_VI0",
+)  # fmt: skip
+# Roles of single points, whose columns are inside the nested one where there is one.
+_POINT_ROLES = ("time", "mag", "mag_err", "flux", "flux_err", "band")
 
 
 def _as_tuple(value: Any) -> Any:
@@ -46,7 +53,10 @@ class QualityRule(SettingsModel):
 
 
 class TableSettings(SettingsModel):
-    """Columns of a table of light curves; what is unset is taken from the preset."""
+    """Columns of a table of light curves or of stars; what is unset is taken from the preset.
+
+    Columns from `catalogue` on are for ``select`` alone, which needs a catalogue of stars; ``measure`` does not.
+    """
 
     preset: str = Field(default="", description="layout of a known survey, such as ztf; empty for a layout of your own")
     survey: str | None = Field(default=None, description="name of the survey in the products; mock: simulated stars")
@@ -97,6 +107,37 @@ class TableSettings(SettingsModel):
     epoch_column: Names | None = Field(
         default=None, description="epoch of the primary minimum, full HJD, the same in all rows"
     )
+    nested_column: str | None = Field(
+        default=None,
+        description="column that holds a light curve a row; columns of points are then named without it. Of a HATS "
+        "catalogue with one such column it need not be named",
+    )
+    catalogue: str | None = Field(
+        default=None,
+        description="table of stars, joined to the light curves by id_column; relative to the archive. Unset: the "
+        "columns of stars are beside the points",
+    )
+    galaxy_column: Names | None = Field(
+        default=None, description="LMC, SMC or MW; unset: all stars are of the one asked"
+    )
+    type_column: Names | None = Field(default=None, description="C, NC, ELL or CV as OGLE has them; others are unknown")
+    I_column: Names | None = Field(default=None, description="I magnitude at maximum light")
+    e_I_column: Names | None = Field(default=None, description="its error, mag")
+    V_column: Names | None = Field(default=None, description="V magnitude at maximum light")
+    e_V_column: Names | None = Field(default=None, description="its error, mag")
+    depth1_column: Names | None = Field(default=None, description="depth of the primary eclipse, mag")
+    depth2_column: Names | None = Field(default=None, description="depth of the secondary eclipse, mag")
+    remark_column: Names | None = Field(default=None, description="free text on the star")
+    parallax_column: Names | None = Field(default=None, description="parallax, mas")
+    e_parallax_column: Names | None = Field(default=None, description="its error, mas")
+    distance_modulus_column: Names | None = Field(default=None, description="true distance modulus of the star, mag")
+    e_distance_modulus_column: Names | None = Field(default=None, description="its error, mag")
+    E_VI_column: Names | None = Field(default=None, description="reddening E(V-I) of the star, mag")
+    e_E_VI_column: Names | None = Field(default=None, description="its error, mag")
+    M_V_column: Names | None = Field(default=None, description="absolute V magnitude at maximum light, mag")
+    e_M_V_column: Names | None = Field(default=None, description="its error, mag")
+    VI0_column: Names | None = Field(default=None, description="intrinsic colour (V-I)_0 at maximum light, mag")
+    e_VI0_column: Names | None = Field(default=None, description="its error, mag")
     brightest: Magnitudes = Field(default=-5.0, description="brighter numbers are no magnitudes, but magic numbers")
     faintest: Magnitudes = Field(default=35.0, description="fainter numbers are no magnitudes, but magic numbers")
     points_in_memory: int = Field(
@@ -114,6 +155,8 @@ class TableLayout:
     names : dict of str to tuple of str
         Names of columns by what they hold (``id``, ``time``, ``mag``, ``mag_err``, ``flux``, ``flux_err``, ``band``,
         ``ra``, ``dec``, ``period``, ``epoch``), in order of preference; what the layout does not have is absent.
+    star_names : dict of str to tuple of str
+        The same of the columns of `STAR_ROLES`.
     optional : frozenset of str
         Those of a preset that a table may lack.
     bands, bands_second : tuple of str
@@ -140,9 +183,13 @@ class TableLayout:
         Limits of what is a magnitude.
     points_in_memory : int
         Points held in memory.
+    any_error : bool
+        Whether points are kept whatever their error, as a store of light curves keeps them. Those without a good one
+        do not choose the band.
     """
 
     names: dict[str, tuple[str, ...]]
+    star_names: dict[str, tuple[str, ...]]
     optional: frozenset[str]
     bands: tuple[str, ...]
     bands_second: tuple[str, ...]
@@ -159,6 +206,7 @@ class TableLayout:
     brightest: float
     faintest: float
     points_in_memory: int
+    any_error: bool = False
 
 
 def preset_names() -> list[str]:
@@ -202,13 +250,15 @@ def table_layout(settings: TableSettings, *, max_mag_err: float = math.inf) -> T
     if "mag_err" in own:
         preset = {name: value for name, value in preset.items() if name not in {"mag_err_column", "flux_err_column"}}
     merged = preset | own
+    if own.get("band_column") == ():
+        preset = {name: value for name, value in preset.items() if name not in {"bands", "bands_second"}}
+        merged = preset | own
     _check(merged)
-    names = {
-        name.removesuffix("_column"): value for name, value in merged.items() if name.endswith("_column") and value
-    }
+    names = _names_of_columns(merged)
     return TableLayout(
-        names=names,
-        optional=frozenset({"ra", "dec"} - {name.removesuffix("_column") for name in own}) if preset else frozenset(),
+        names={role: columns for role, columns in names.items() if role not in STAR_ROLES},
+        star_names={role: columns for role, columns in names.items() if role in STAR_ROLES},
+        optional=_optional(preset, own),
         bands=merged.get("bands", (_SINGLE_BAND,)) if "band" in names else (_SINGLE_BAND,),
         bands_second=merged.get("bands_second", ()) if "band" in names else (),
         unknown_ids=merged.get("unknown_ids", ()),
@@ -225,6 +275,31 @@ def table_layout(settings: TableSettings, *, max_mag_err: float = math.inf) -> T
         faintest=settings.faintest,
         points_in_memory=settings.points_in_memory,
     )
+
+
+def _names_of_columns(merged: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Names of columns by what they hold; those of points in the nested column have its name before theirs."""
+    columns = {
+        name.removesuffix("_column"): value
+        for name, value in merged.items()
+        if name.endswith("_column") and value and not isinstance(value, str)
+    }
+    nested = merged.get("nested_column")
+    if not nested:
+        return columns
+    return columns | {
+        role: tuple(f"{nested}.{name.removeprefix(f'{nested}.')}" for name in columns[role])
+        for role in _POINT_ROLES
+        if role in columns
+    }
+
+
+def _optional(preset: dict[str, Any], own: dict[str, Any]) -> frozenset[str]:
+    """Columns that a preset names and a table may lack; what somebody names himself must be there."""
+    if not preset:
+        return frozenset()
+    roles = {"ra", "dec", "period", "epoch", *STAR_ROLES}
+    return frozenset(roles - {name.removesuffix("_column") for name in own})
 
 
 _OPEN = [name for name, field in TableSettings.model_fields.items() if field.default is None]
