@@ -15,6 +15,8 @@ from cbminer.cli_cache import CacheOption, cache_app, cache_folder
 from cbminer.cli_cite import cite
 from cbminer.cli_classifier import model_app, train
 from cbminer.cli_complete import complete
+from cbminer.cli_engine import EngineChoice, EngineOption, SchedulerOption
+from cbminer.cli_export import export
 from cbminer.cli_fit import fit
 from cbminer.cli_followup import follow_up
 from cbminer.cli_grid import grid_app
@@ -30,6 +32,7 @@ from cbminer.errors import CbminerError, SettingsError
 from cbminer.terminal import TerminalMonitor
 
 if TYPE_CHECKING:
+    from cbminer.engine import Engine
     from cbminer.kept_measurements import KeptMeasurements
     from cbminer.pipeline import Selection
     from cbminer.settings import Settings
@@ -63,6 +66,7 @@ app.command("complete")(complete)
 app.command("sensitivity")(sensitivity)
 app.command("report")(report)
 app.command("follow-up")(follow_up)
+app.command("export")(export)
 
 
 class GalaxyChoice(StrEnum):
@@ -137,7 +141,10 @@ def select(
     ] = SurveyChoice.OGLE,
     archive: Annotated[
         str | None,
-        typer.Option(help="Folder in OGLE's layout, or base URL of a server. Default: OGLE's server."),
+        typer.Option(
+            help="Folder in OGLE's layout, HATS catalogue, tables laid out by [table], or base URL of a server. "
+            "Default: OGLE's server."
+        ),
     ] = None,
     catalogue: Annotated[
         CatalogueChoice | None,
@@ -156,12 +163,17 @@ def select(
     offline: Annotated[
         bool, typer.Option("--offline", help="Never ask a server: what the cache lacks counts as absent.")
     ] = False,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Threads, or worker processes of Dask. Default: one a core.")
+    ] = None,
+    engine: EngineOption = EngineChoice.THREADS,
+    scheduler: SchedulerOption = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of everything random.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="End at the first malformed line.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier run.")] = False,
 ) -> None:
     """Select candidate massive contact binaries and write them with figures and provenance."""
+    from cbminer.engine import open_engine
     from cbminer.kept_measurements import KeptMeasurements
     from cbminer.output import check_output_folder, output_folder
     from cbminer.report.products import write_products
@@ -177,8 +189,10 @@ def select(
     folder = out or Path(_default_folder(galaxy, survey))
     check_output_folder(folder, overwrite=overwrite)
     monitor, kept = TerminalMonitor(), KeptMeasurements(cache_folder(cache) / "unfinished")
+    workers = jobs or os.cpu_count() or 1
     with output_folder(folder, overwrite=overwrite) as temporary:
-        selection = _selection(galaxy, survey, resolved, cache_folder(cache), kept, jobs, monitor)
+        with open_engine(engine.value, jobs=workers, scheduler=scheduler) as opened:
+            selection = _selection(galaxy, survey, resolved, cache_folder(cache), kept, opened, workers, monitor)
         with monitor.step("writing catalogues and figures", None):
             write_products(temporary, selection, command=command_line(), page=False)
     kept.clear()
@@ -211,7 +225,9 @@ def fetch(
     from cbminer.survey.archive import open_archive
 
     resolved = _with_options(load_settings(settings), {"archive": archive})
-    opened = open_archive(resolved.survey.archive, cache=cache_folder(cache), fetching=resolved.fetch)
+    opened = open_archive(
+        resolved.survey.archive, cache=cache_folder(cache), fetching=resolved.fetch, table=resolved.table
+    )
     server, clouds = refuse_folder(opened), _CLOUDS[galaxy]
     for cloud in clouds if ask_again else []:
         server.ask_again(cloud)
@@ -309,7 +325,8 @@ def _selection(
     settings: "Settings",
     cache: Path,
     kept: "KeptMeasurements",
-    jobs: int | None,
+    engine: "Engine",
+    jobs: int,
     monitor: TerminalMonitor,
 ) -> "Selection":
     """Open what a run reads, and judge its stars."""
@@ -325,7 +342,8 @@ def _selection(
             survey=survey.value,
             vizier=vizier,
             kept=kept,
-            jobs=jobs or os.cpu_count() or 1,
+            engine=engine,
+            jobs=jobs,
             monitor=monitor,
         )
 

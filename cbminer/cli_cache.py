@@ -102,11 +102,18 @@ def repair(
     from cbminer.survey.archive import open_archive
     from cbminer.terminal import TerminalMonitor
 
-    folder, fetching = cache_folder(cache), load_settings(settings).fetch
+    folder, resolved = cache_folder(cache), load_settings(settings)
     n_done, failed = 0, False
     for kept in _chosen(folder, archive):
         try:
-            for line in open_archive(kept.location, cache=folder, fetching=fetching).repair(monitor=TerminalMonitor()):
+            opened = open_archive(
+                kept.location,
+                cache=folder,
+                fetching=resolved.fetch,
+                table=resolved.table,
+                max_mag_err=resolved.cleaning.max_mag_err,
+            )
+            for line in opened.repair(monitor=TerminalMonitor()):
                 typer.echo(line)
                 n_done += 1
         except ArchiveError as error:

@@ -75,6 +75,8 @@ def morph(
                 cache=cache_folder(cache),
                 fetching=resolved.fetch,
                 offline=resolved.survey.offline,
+                table=resolved.table,
+                max_mag_err=resolved.cleaning.max_mag_err,
             )
             inspected = inspect_star(opened, target, period=period, settings=resolved)
     with output_folder(folder, overwrite=overwrite) as temporary:

@@ -148,7 +148,13 @@ def library(
             if "://" not in cadence_of and not Path(cadence_of).expanduser().is_dir():
                 msg = f"--cadence-of {cadence_of}: there is no such folder; give one in OGLE's layout, or an address"
                 raise SettingsError(msg)
-            lender = open_archive(cadence_of, cache=cache_folder(cache), fetching=resolved.fetch)
+            lender = open_archive(
+                cadence_of,
+                cache=cache_folder(cache),
+                fetching=resolved.fetch,
+                table=resolved.table,
+                max_mag_err=resolved.cleaning.max_mag_err,
+            )
         sight = library_sight(observed.value, settings=resolved, lender=lender, monitor=monitor)
     with monitor.step("light curves", n) as advance:
         write_library(

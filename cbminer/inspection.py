@@ -22,7 +22,7 @@ from cbminer.report.classes import class_line, classifier_record, classifier_tit
 from cbminer.report.figures import save_figure
 from cbminer.report.shape_figure import shape_figure
 from cbminer.settings import Settings
-from cbminer.survey.archive import Archive
+from cbminer.survey.archive import Archive, TableArchive
 from cbminer.survey.mock import MOCK_PREFIX
 from cbminer.survey.packed import pack_light_curves
 from cbminer.survey.photometry_file import read_light_curve
@@ -168,7 +168,8 @@ def inspect_star(archive: Archive, star: str, *, period: float | None, settings:
         raise UnknownStarError(msg)
     source = store.source(name)
     inputs = [] if source is None else [hash_group(f"{galaxy} phot/I", [(f"{name}.dat", source.size, source.sha256)])]
-    survey = "mock" if archive.is_mock(galaxy) else "ogle"
+    observed = archive.survey if isinstance(archive, TableArchive) else "ogle"
+    survey = "mock" if archive.is_mock(galaxy) else observed
     measured = summarise(fitted, [task], classifier=settings.classifier)
     return InspectedStar(name, survey, task, fitted, measured, title, inputs)
 

@@ -25,7 +25,7 @@ from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
 from cbminer.whole_file import written_whole
 
-__all__ = ["KeptMeasurements"]
+__all__ = ["KeptMeasurements", "keep_measured", "read_measured"]
 
 # Chunks of runs that nobody went on with.
 _FORGOTTEN_AFTER = 14 * 86400.0
@@ -43,13 +43,12 @@ class KeptMeasurements:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reused = 0
         self._used: set[Path] = set()
 
-    def keeper(
+    def places(
         self, store: LightCurveStore, *, settings: MeasurementSettings, strict: bool
-    ) -> Callable[[Sequence[StarTask], Callable[[], MeasuredStars]], MeasuredStars]:
-        """Make what stands around the measurement of a chunk.
+    ) -> Callable[[Sequence[StarTask]], Path]:
+        """Say where chunks of stars are kept.
 
         Parameters
         ----------
@@ -63,26 +62,18 @@ class KeptMeasurements:
         Returns
         -------
         callable
-            Takes the stars of a chunk and what measures them, which is called only if the chunk is not kept.
+            Takes the stars of a chunk, and gives the file for `read_measured` and `keep_measured`.
         """
         common: list[object] = [version("cbminer"), _newest_source(), _SETTINGS.dump_json(settings).decode(), strict]
         # A network may be a file of the user's that has changed.
         common.append(classifier_model(settings.classifier.model).digest())
 
-        def keep(tasks: Sequence[StarTask], measure: Callable[[], MeasuredStars]) -> MeasuredStars:
+        def place(tasks: Sequence[StarTask]) -> Path:
             path = self.folder / f"{_digest([common, [_describe(task, store) for task in tasks]])}.npz"
             self._used.add(path)
-            kept = _read(path)
-            if kept is not None:
-                self.reused += 1
-                return kept
-            measured = measure()
-            # Without room for it the run goes on all the same, and only a later one would have gained by it.
-            with suppress(OutputError):
-                _write(path, measured)
-            return measured
+            return path
 
-        return keep
+        return place
 
     def clear(self) -> None:
         """Remove the chunks of this run, which is complete, and those that nobody asked for in two weeks."""
@@ -113,16 +104,36 @@ def _digest(content: Iterable[object]) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
-def _write(path: Path, measured: MeasuredStars) -> None:
+def keep_measured(path: Path, measured: MeasuredStars) -> None:
+    """Keep a chunk.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    measured : MeasuredStars
+        What was measured. Without room for it the run goes on all the same, and only a later one would have gained.
+    """
     about = {"set_aside": [asdict(item) for item in measured.set_aside], "counts": measured.counts}
     arrays: dict[str, Any] = {f"shape {name}": data for name, data in measured.shapes.items()}
     arrays |= {f"label {name}": data for name, data in measured.labels.items()}
-    with written_whole(path) as temporary, temporary.open("wb") as file:
+    with suppress(OutputError), written_whole(path) as temporary, temporary.open("wb") as file:
         np.savez(file, flags=measured.flags, about=np.array(json.dumps(about)), **arrays)
 
 
-def _read(path: Path) -> MeasuredStars | None:
-    """Read a chunk; None if it is not there, or not whole."""
+def read_measured(path: Path) -> MeasuredStars | None:
+    """Read a chunk.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+
+    Returns
+    -------
+    MeasuredStars or None
+        None if it is not there, or not whole.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = dict(content)

@@ -1,7 +1,6 @@
-"""Light curves of the archive turned into shapes, chunk by chunk, so that memory does not grow with the survey."""
+"""Light curves turned into shapes, classes and periods, a chunk of stars at a time."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
@@ -41,15 +40,11 @@ __all__ = [
     "MeasurementSettings",
     "StarTask",
     "fit_curves",
-    "measure_stars",
+    "join_measured",
     "read_and_fit",
     "single_threaded_algebra",
+    "summarise",
 ]
-
-Advance = Callable[[int], None]
-# Stands around the measurement of a chunk, and may know its result already.
-Keep = Callable[["Sequence[StarTask]", Callable[[], "MeasuredStars"]], "MeasuredStars"]
-
 
 # Epoch of phase 0 of stars without their own: any will do, the fit finds the minimum.
 _ANY_EPOCH = 2450000.0
@@ -127,67 +122,6 @@ class MeasuredStars:
     counts: dict[str, int]
 
 
-def measure_stars(
-    store: LightCurveStore,
-    tasks: Sequence[StarTask],
-    *,
-    settings: MeasurementSettings,
-    chunk: int,
-    jobs: int = 1,
-    strict: bool = False,
-    keep: Keep | None = None,
-    advance: Advance | None = None,
-) -> MeasuredStars:
-    """Read, clean, fold, fit and classify the light curves of stars.
-
-    Parameters
-    ----------
-    store : LightCurveStore
-        Where the light curves are.
-    tasks : sequence of StarTask
-        The stars.
-    settings : MeasurementSettings
-        How to clean, to fold, to fit and to classify.
-    chunk : int
-        Light curves in memory at a time and job.
-    jobs : int, optional
-        Threads.
-    strict : bool, optional
-        Whether a malformed line or an unreadable file is an error.
-    keep : callable, optional
-        Asked for every chunk: takes its stars and what measures them, and returns what was measured now or before.
-    advance : callable, optional
-        Called with the number of stars done since the last call.
-
-    Returns
-    -------
-    MeasuredStars
-        The shapes in the order of the tasks, whatever the number of threads.
-
-    Raises
-    ------
-    InputFormatError
-        If `strict` and a light curve is malformed.
-    """
-    chunks = [tasks[first : first + chunk] for first in range(0, len(tasks), chunk)]
-
-    def measure(part: Sequence[StarTask]) -> MeasuredStars:
-        fitted = read_and_fit(store, part, settings=settings, strict=strict)
-        return summarise(fitted, part, classifier=settings.classifier)
-
-    def work(part: Sequence[StarTask]) -> MeasuredStars:
-        measured = measure(part) if keep is None else keep(part, lambda: measure(part))
-        if advance is not None:
-            advance(len(part))
-        return measured
-
-    # The work is shared by chunks: threads of the linear algebra beside them would only stand in each other's way.
-    with single_threaded_algebra():
-        if jobs <= 1 or len(chunks) <= 1:
-            return _join([work(part) for part in chunks])
-        return _in_threads(work, chunks, jobs)
-
-
 def single_threaded_algebra() -> AbstractContextManager[Any]:
     """Keep numpy's linear algebra to one thread, for as long as threads share the stars.
 
@@ -198,18 +132,6 @@ def single_threaded_algebra() -> AbstractContextManager[Any]:
     """
     limits: AbstractContextManager[Any] = threadpool_limits(limits=1, user_api="blas")
     return limits
-
-
-def _in_threads(
-    work: Callable[[Sequence[StarTask]], MeasuredStars], chunks: Sequence[Sequence[StarTask]], jobs: int
-) -> MeasuredStars:
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(work, part) for part in chunks]
-        try:
-            return _join([future.result() for future in futures])
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def read_and_fit(
@@ -465,7 +387,19 @@ def _class_labels(classes: ClassProbabilities, settings: ClassifierSettings) -> 
     }
 
 
-def _join(parts: Sequence[MeasuredStars]) -> MeasuredStars:
+def join_measured(parts: Sequence[MeasuredStars]) -> MeasuredStars:
+    """Put what was measured of chunks one behind another.
+
+    Parameters
+    ----------
+    parts : sequence of MeasuredStars
+        The chunks; there may be none.
+
+    Returns
+    -------
+    MeasuredStars
+        The stars of all of them.
+    """
     if not parts:
         names = [*_MEASURED, "n_points", "n_rejected", "n_harmonics", "period"]
         return MeasuredStars({name: np.empty(0) for name in names}, {}, np.empty(0, dtype=np.int64), [], {})

@@ -1,26 +1,27 @@
 """The way of the data, from an archive to judged stars. The only module that knows the order of the stages."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from astropy.table import QTable, vstack
+from astropy.table import QTable
 
 from cbminer.catalogue.schema import conform
+from cbminer.chunk_measurement import measure_chunks, measure_groups
 from cbminer.classifier.prediction import classifier_model
-from cbminer.columns import label_column, values
+from cbminer.columns import FloatArray, label_column, values
+from cbminer.engine import Engine, open_engine
 from cbminer.errors import InputFormatError
+from cbminer.flags import Flag
 from cbminer.kept_measurements import KeptMeasurements
-from cbminer.measurement import (
-    FittedChunk,
-    MeasuredStars,
-    measure_stars,
-    read_and_fit,
-)
+from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, read_and_fit
 from cbminer.monitor import Monitor
 from cbminer.morphology.calibration import CCalibration, calibrate_c
 from cbminer.morphology.published import VIZIER, MorphologyTable, morphology_by_star, read_morphology_table
@@ -29,10 +30,12 @@ from cbminer.photometry.reddening import ReddeningMap, read_reddening_map
 from cbminer.provenance import InputFile, hash_files, hash_group
 from cbminer.ranking.evidence import PopulationDensities
 from cbminer.ranking.odds import Ranker
-from cbminer.selection.cutflow import judge, judge_catalogue, tabulate_cutflow
+from cbminer.ranks import rank_blocks
+from cbminer.selection.cutflow import CutflowCounts, judge, judge_catalogue
 from cbminer.selection.plc import PLCRelation
-from cbminer.selection.plc_table import all_relations, resolve_relation, tabulate_residuals
+from cbminer.selection.plc_table import RelationSample, all_relations, resolve_relation, tabulate_residuals
 from cbminer.settings import Settings
+from cbminer.star_blocks import ChainedBlocks, MappedBlocks, StarBlocks, stack_blocks
 from cbminer.steps import (
     add_photometry,
     add_published_c,
@@ -40,14 +43,13 @@ from cbminer.steps import (
     add_shapes,
     choose_c,
     cloud_population,
-    fit_ranker,
-    rank_candidates,
     star_tasks,
 )
-from cbminer.survey.archive import Archive, open_archive
+from cbminer.survey.archive import Archive, TableArchive, open_archive
 from cbminer.survey.mock import MOCK_PREFIX, MockCloud, build_mock_archive
 from cbminer.survey.offline import NoNetwork
 from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading
+from cbminer.survey.star_names import name_list
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
 from cbminer.survey.vizier import Vizier
@@ -75,8 +77,8 @@ class CloudSelection:
     ----------
     galaxy : {"LMC", "SMC"}
         The Cloud.
-    stars : `~astropy.table.QTable`
-        Every star of the catalogue in the schema, judged.
+    blocks : StarBlocks
+        Every star of the catalogue in the schema, judged and ranked, in tables that fit into memory.
     cutflow, residuals : `~astropy.table.QTable`
         Counts of every cut, and residuals about the period-luminosity-colour relation.
     relation : PLCRelation
@@ -98,7 +100,7 @@ class CloudSelection:
     """
 
     galaxy: Galaxy
-    stars: QTable
+    blocks: StarBlocks
     cutflow: QTable
     residuals: QTable
     relation: PLCRelation
@@ -111,9 +113,9 @@ class CloudSelection:
     inputs: list[InputFile] = field(default_factory=list)
 
     @property
-    def blocks(self) -> Sequence[QTable]:
-        """Judged stars in tables that fit into memory, to be gone through more than once."""
-        return [self.stars]
+    def stars(self) -> QTable:
+        """All stars in one table, which takes the memory of all of them."""
+        return self.blocks.read()
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,7 @@ class Selection:
     archive : Archive
         Where the stars came from.
     clouds : list of CloudSelection
-        The Clouds of the run.
-    stars : `~astropy.table.QTable`
-        Judged stars of all Clouds; candidates are ranked over all of them.
+        The Clouds of the run. Candidates are ranked over all of them.
     settings : Settings
         Resolved settings.
     tables : list of `~pathlib.Path`
@@ -143,22 +143,39 @@ class Selection:
     survey: str
     archive: Archive
     clouds: list[CloudSelection]
-    stars: QTable
     settings: Settings
     tables: list[Path] = field(default_factory=list)
     calibration: CCalibration | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
-    def blocks(self) -> Sequence[QTable]:
-        """Judged stars in tables that fit into memory, to be gone through more than once."""
-        return [self.stars]
+    def blocks(self) -> Iterable[QTable]:
+        """Judged stars of all Clouds in tables that fit into memory, to be gone through more than once."""
+        return ChainedBlocks([cloud.blocks for cloud in self.clouds])
 
     @property
+    def stars(self) -> QTable:
+        """Judged stars of all Clouds in one table, which takes the memory of all of them."""
+        return stack_blocks(self.blocks)
+
+    @cached_property
     def candidates(self) -> QTable:
         """Candidates of all Clouds in the order of their rank."""
-        chosen = self.stars[np.asarray(self.stars["selected"])]
+        chosen = stack_blocks([block[np.asarray(block["selected"], dtype=bool)] for block in self.blocks])
         return chosen[np.argsort(np.asarray(chosen["rank"]), kind="stable")]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is the same for all Clouds."""
+
+    archive: Archive
+    survey: str
+    settings: Settings
+    tables: "_Tables"
+    kept: KeptMeasurements | None
+    jobs: int
+    monitor: Monitor
 
 
 @dataclass(frozen=True)
@@ -200,7 +217,12 @@ def open_survey(
     """
     if survey == "ogle":
         return open_archive(
-            settings.survey.archive, cache=cache, fetching=settings.fetch, offline=settings.survey.offline
+            settings.survey.archive,
+            cache=cache,
+            fetching=settings.fetch,
+            offline=settings.survey.offline,
+            table=settings.table,
+            max_mag_err=settings.cleaning.max_mag_err,
         )
     clouds = [_mock_cloud(galaxy, settings) for galaxy in galaxies]
     recipe = repr((settings.seed, settings.mock, clouds)).encode()
@@ -253,6 +275,7 @@ def run_selection(
     survey: str = "ogle",
     vizier: Vizier | None = None,
     kept: KeptMeasurements | None = None,
+    engine: Engine | None = None,
     jobs: int = 1,
     monitor: Monitor | None = None,
 ) -> Selection:
@@ -272,8 +295,10 @@ def run_selection(
         Where the tables of VizieR come from, if the settings ask for any.
     kept : KeptMeasurements, optional
         Where measured light curves are kept until the run is complete, and those of an earlier call are found.
+    engine : Engine, optional
+        What measures light curves; threads by default. The result does not depend on it.
     jobs : int, optional
-        Threads that measure light curves. The result does not depend on it.
+        Threads. The result does not depend on it.
     monitor : Monitor, optional
         Told of the progress.
 
@@ -300,15 +325,20 @@ def run_selection(
     # For the same reason the models behind the odds are read first.
     with monitor.step("population of contact binaries", None):
         populations = {galaxy: cloud_population(galaxy, settings) for galaxy in galaxies}
-    measured = [_measure_cloud(archive, galaxy, survey, settings, tables, kept, jobs, monitor) for galaxy in galaxies]
+    run = _Run(archive, survey, settings, tables, kept, jobs, monitor)
+    with ExitStack() as stack:
+        workers = engine or stack.enter_context(open_engine("threads", jobs=jobs))
+        measured = [_measure_cloud(run, galaxy, workers) for galaxy in galaxies]
+    if tables.morphology is not None:
+        _check_match(tables.morphology, measured, settings)
     # One scale of c for all Clouds.
     calibration, notes = _calibration(measured, settings.shape)
-    clouds = [_judge_cloud(cloud, archive, settings, calibration, populations[cloud.galaxy]) for cloud in measured]
-    name = "mock" if any("mock" in label_column(cloud.stars, "survey") for cloud in clouds) else survey
-    if tables.morphology is not None:
-        _check_match(tables.morphology, clouds, settings)
-    stars = rank_candidates(vstack([cloud.stars for cloud in clouds], metadata_conflicts="silent"), settings)
-    return Selection(name, archive, clouds, stars, settings, used, calibration, notes)
+    judged = []
+    for cloud in measured:
+        with monitor.step(f"judging and ranking the {cloud.galaxy}", None):
+            judged.append(_judge_cloud(run, cloud, calibration, populations[cloud.galaxy]))
+    name = "mock" if any(cloud.survey == "mock" for cloud in measured) else measured[0].survey
+    return Selection(name, archive, _with_ranks(judged, settings), settings, used, calibration, notes)
 
 
 def _morphology_table(settings: Settings, galaxies: Sequence[Galaxy], vizier: Vizier | None) -> MorphologyTable | None:
@@ -318,143 +348,229 @@ def _morphology_table(settings: Settings, galaxies: Sequence[Galaxy], vizier: Vi
     return read_morphology_table(settings.morphology_table) if table else None
 
 
-def _catalogue(
-    archive: Archive, galaxy: Galaxy, settings: Settings, vizier: Vizier | None, monitor: Monitor
-) -> tuple[CatalogueReading, list[Path]]:
+def _catalogue(run: _Run, galaxy: Galaxy) -> tuple[CatalogueReading, list[Path]]:
     """Stars of a Cloud, and the files that they were read from."""
+    strict, vizier = run.settings.survey.strict, run.tables.catalogue
     if vizier is not None:
         before = set(vizier.used)
-        reading = vizier.catalogue(galaxy, strict=settings.survey.strict)
+        reading = vizier.catalogue(galaxy, strict=strict)
         return reading, [path for path in vizier.used if path not in before]
-    folder = archive.catalogue_folder(galaxy, monitor=monitor)
-    with monitor.step(f"reading the {galaxy} catalogue", None):
-        reading = archive.catalogue(galaxy, strict=settings.survey.strict)
+    folder = run.archive.catalogue_folder(galaxy, monitor=run.monitor)
+    with run.monitor.step(f"reading the {galaxy} catalogue", None):
+        reading = run.archive.catalogue(galaxy, strict=strict)
+    if isinstance(run.archive, TableArchive):
+        return reading, run.archive.catalogue_files()
     return reading, [folder / name for name in CATALOGUE_FILES if (folder / name).exists()]
 
 
-def _true_survey(archive: Archive, galaxy: Galaxy, reading: CatalogueReading, survey: str) -> str:
+def _true_survey(run: _Run, galaxy: Galaxy, reading: CatalogueReading) -> str:
     """Name the survey; simulated stars never pass for observed ones."""
-    simulated = np.char.startswith(label_column(reading.stars, "id"), MOCK_PREFIX)
-    if archive.is_mock(galaxy) or (len(simulated) and simulated.all()):
+    ids = reading.ids()
+    simulated = np.char.startswith(ids, MOCK_PREFIX.encode())
+    if run.archive.is_mock(galaxy) or (len(simulated) and simulated.all()):
         return "mock"
     if simulated.any():
-        star = label_column(reading.stars, "id")[simulated][0]
-        msg = f"{archive.place(galaxy)} mixes simulated stars, such as {star}, with observed ones: keep them apart"
+        star = ids[simulated][0].decode()
+        place = run.archive.place(galaxy)
+        msg = f"{place} mixes simulated stars, such as {star}, with observed ones: keep them apart"
         raise InputFormatError(msg)
-    return survey
+    return run.archive.survey if isinstance(run.archive, TableArchive) else run.survey
 
 
-@dataclass(frozen=True)
+@dataclass
 class _MeasuredCloud:
-    """A Cloud whose light curves are measured, and whose stars are not judged yet."""
+    """A Cloud whose light curves are measured, and whose stars are not judged yet.
+
+    Attributes
+    ----------
+    galaxy, survey : str
+        The Cloud, and the true name of the survey.
+    reading : CatalogueReading
+        The catalogue.
+    files : list of `~pathlib.Path`
+        What it was read from.
+    store : LightCurveStore
+        The light curves.
+    blocks : StarBlocks
+        Stars with photometry and shapes.
+    set_aside : list of SetAside
+        Lines and files of light curves that were kept out.
+    counts : `~collections.Counter`
+        Light curves and points by what became of them.
+    c_of_both : list of `~numpy.ndarray`
+        Measured c, its error and published c of stars that have both, by block, shape (3, n).
+    n_published : int
+        Stars with a published c.
+    """
 
     galaxy: Galaxy
     survey: str
-    stars: QTable
     reading: CatalogueReading
     files: list[Path]
     store: LightCurveStore
-    measured: MeasuredStars
-    wanted: npt.NDArray[np.bool_]
+    blocks: StarBlocks = field(default_factory=StarBlocks)
+    set_aside: list[SetAside] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    c_of_both: list[FloatArray] = field(default_factory=list)
+    n_published: int = 0
+
+    def add(self, stars: QTable, measured: MeasuredStars) -> None:
+        """Take in a block with its shapes."""
+        self.blocks.append(stars)
+        self.set_aside += measured.set_aside
+        self.counts.update(measured.counts)
+        both = np.array([values(stars, name) for name in ("c_measured", "e_c_measured", "c_published")])
+        self.n_published += int(np.count_nonzero(np.isfinite(both[2])))
+        self.c_of_both.append(both[:, np.isfinite(both[0]) & np.isfinite(both[2])])
 
 
-def _measure_cloud(
+def _measure_cloud(run: _Run, galaxy: Galaxy, engine: Engine) -> _MeasuredCloud:
+    settings = run.settings
+    reading, files = _catalogue(run, galaxy)
+    survey = _true_survey(run, galaxy, reading)
+    photometry = partial(
+        add_photometry, survey=survey, settings=settings, cloud=settings.cloud[galaxy], dust=run.tables.dust
+    )
+    relation = resolve_relation(MappedBlocks(reading.blocks, photometry), settings.selection)
+
+    def prepare(block: QTable) -> tuple[QTable, npt.NDArray[np.bool_]]:
+        stars = add_relation(photometry(block), relation)
+        return stars, _wanted(run.archive, stars, settings)
+
+    store = run.archive.light_curves(
+        galaxy, _wanted_stars(run.archive, reading, prepare, settings), monitor=run.monitor
+    )
+    cloud = _MeasuredCloud(galaxy, survey, reading, files, store)
+    measured = _measured_blocks(run, galaxy, engine, store, map(prepare, reading.blocks), reading.n_stars)
+    for stars, wanted, shapes in measured:
+        cloud.add(add_published_c(add_shapes(stars, wanted, shapes), run.tables.morphology), shapes)
+    return cloud
+
+
+def _wanted_stars(
     archive: Archive,
-    galaxy: Galaxy,
-    survey: str,
+    reading: CatalogueReading,
+    prepare: Callable[[QTable], tuple[QTable, npt.NDArray[np.bool_]]],
     settings: Settings,
-    tables: _Tables,
-    kept: KeptMeasurements | None,
-    jobs: int,
-    monitor: Monitor,
-) -> _MeasuredCloud:
-    reading, files = _catalogue(archive, galaxy, settings, tables.catalogue, monitor)
-    survey = _true_survey(archive, galaxy, reading, survey)
-    stars = add_photometry(reading.stars, survey, settings, settings.cloud[galaxy], tables.dust)
-    stars = add_relation(stars, resolve_relation(stars, settings.selection))
-    wanted = _wanted(archive, stars, settings)
-    store = archive.light_curves(galaxy, label_column(stars, "id")[wanted].tolist(), monitor=monitor)
-    measured = _measure(store, galaxy, stars[wanted], settings, kept, jobs, monitor)
-    stars = add_published_c(add_shapes(stars, wanted, measured), tables.morphology)
-    return _MeasuredCloud(galaxy, survey, stars, reading, files, store, measured, wanted)
+) -> Iterable[str]:
+    """Name the stars whose light curves are read."""
+    if _everyone(archive, settings):
+        return name_list(reading.ids())
+    return (
+        star for stars, wanted in map(prepare, reading.blocks) for star in label_column(stars, "id")[wanted].tolist()
+    )
+
+
+def _measured_blocks(
+    run: _Run,
+    galaxy: Galaxy,
+    engine: Engine,
+    store: LightCurveStore,
+    prepared: Iterable[tuple[QTable, npt.NDArray[np.bool_]]],
+    n_stars: int,
+) -> Iterator[tuple[QTable, npt.NDArray[np.bool_], MeasuredStars]]:
+    """Measure the stars of blocks; while the last chunks of a block are measured, the next block is prepared."""
+    settings, waiting = run.settings, deque[tuple[QTable, npt.NDArray[np.bool_]]]()
+
+    def tasks() -> Iterator[list[StarTask]]:
+        for stars, wanted in prepared:
+            waiting.append((stars, wanted))
+            yield star_tasks(stars[wanted])
+
+    measure = partial(
+        measure_chunks,
+        store,
+        settings=settings.measurement,
+        engine=engine,
+        strict=settings.survey.strict,
+        kept=run.kept,
+    )
+    with run.monitor.step(f"measuring {galaxy} light curves", n_stars) as advance:
+        for measured in measure_groups(tasks(), chunk=settings.lightcurves.chunk, measure=measure, advance=advance):
+            yield (*waiting.popleft(), measured)
 
 
 def _judge_cloud(
-    cloud: _MeasuredCloud,
-    archive: Archive,
-    settings: Settings,
-    calibration: CCalibration | None,
-    population: PopulationDensities,
+    run: _Run, cloud: _MeasuredCloud, calibration: CCalibration | None, population: PopulationDensities
 ) -> CloudSelection:
-    stars = choose_c(cloud.stars, calibration, settings.shape)
+    settings, galaxy = run.settings, cloud.galaxy
     # Again, since light curves may have changed periods.
-    relation = resolve_relation(stars, settings.selection)
-    stars = judge(add_relation(stars, relation), settings.selection)
-    spare = set(archive.light_curve_stars(cloud.galaxy)) - set(label_column(stars, "id"))
-    counts = cloud.reading.counts | cloud.measured.counts | {"light curves without a row": len(spare)}
-    ranker, ranked = fit_ranker(conform(stars), population, settings)
+    relation = resolve_relation(cloud.blocks, settings.selection)
+    judged, cutflow, sample = StarBlocks(), CutflowCounts(settings.selection), RelationSample(settings.selection)
+    for block in cloud.blocks:
+        stars = add_relation(choose_c(block, calibration, settings.shape), relation)
+        cutflow.add(stars)
+        sample.add(stars)
+        judged.append(conform(judge(stars, settings.selection)))
+    spare = run.archive.spare_light_curves(galaxy, cloud.reading.ids())
+    counts = cloud.reading.counts | cloud.counts | {"light curves without a row": len(spare)}
+    if isinstance(run.archive, TableArchive):
+        counts |= {f"table {name}": count for name, count in run.archive.point_counts(galaxy).items()}
+    ranker, ranked = Ranker.fit_blocks(
+        MappedBlocks(judged, conform),
+        population,
+        settings=settings.ranking,
+        prior=settings.classifier.prior,
+        jobs=run.jobs,
+    )
+    blocks = StarBlocks()
+    for block in ranked:
+        blocks.append(conform(block))
     return CloudSelection(
-        galaxy=cloud.galaxy,
-        stars=conform(ranked),
-        cutflow=tabulate_cutflow(stars, settings.selection),
-        residuals=tabulate_residuals(stars, all_relations(stars, settings.selection), settings.selection),
+        galaxy=galaxy,
+        blocks=blocks,
+        cutflow=cutflow.table(),
+        residuals=tabulate_residuals(sample, all_relations(sample, settings.selection), settings.selection),
         relation=relation,
-        set_aside=cloud.reading.set_aside + cloud.measured.set_aside + _spare_curves(spare),
+        set_aside=cloud.reading.set_aside + cloud.set_aside + _spare_curves(spare),
         counts=counts,
         release=cloud.reading.release if cloud.survey != "mock" else "simulated",
         light_curves=cloud.store,
         ranker=ranker,
-        notes=_notes(archive, cloud.galaxy, cloud.reading, cloud.store, cloud.survey),
-        inputs=_inputs(cloud.files, cloud.galaxy, cloud.store, label_column(stars, "id")[cloud.wanted]),
+        notes=_notes(run.archive, galaxy, cloud.reading, cloud.store, cloud.survey),
+        inputs=list(_inputs(cloud)),
     )
+
+
+def _inputs(cloud: _MeasuredCloud) -> Iterator[InputFile]:
+    """Catalogue files, and the text files that the light curves came from, by their hashes."""
+    for path in cloud.files:
+        yield hash_files(f"{cloud.galaxy} {path.name}", [path])
+    curves = hash_group(f"{cloud.galaxy} phot/I", _curves_read(cloud))
+    if curves.n_files:
+        yield curves
+
+
+def _curves_read(cloud: _MeasuredCloud) -> Iterator[tuple[str, int, str]]:
+    for block in cloud.blocks.columns(["id", "flags"]):
+        read = (np.asarray(block["flags"]) & int(Flag.LIGHT_CURVE_NOT_READ)) == 0
+        names = label_column(block, "id")[read].tolist()
+        for star, source in zip(names, cloud.store.sources(names), strict=True):
+            if source is not None:
+                yield f"{star}.dat", source.size, source.sha256
+
+
+def _with_ranks(clouds: Sequence[CloudSelection], settings: Settings) -> list[CloudSelection]:
+    """Rank the stars of all Clouds in one list."""
+    ranked = rank_blocks([cloud.blocks for cloud in clouds], settings)
+    return [replace(cloud, blocks=blocks) for cloud, blocks in zip(clouds, ranked, strict=True)]
 
 
 def _wanted(archive: Archive, stars: QTable, settings: Settings) -> npt.NDArray[np.bool_]:
     """Stars whose light curves are read."""
-    measure = settings.lightcurves.measure
-    everyone = measure == "all" or (measure == "auto" and archive.is_local)
+    everyone = _everyone(archive, settings)
     return np.ones(len(stars), dtype=bool) if everyone else judge_catalogue(stars, settings.selection)
 
 
-def _measure(
-    store: LightCurveStore,
-    galaxy: str,
-    stars: QTable,
-    settings: Settings,
-    kept: KeptMeasurements | None,
-    jobs: int,
-    monitor: Monitor,
-) -> MeasuredStars:
-    tasks, strict = star_tasks(stars), settings.survey.strict
-    keep = None if kept is None else kept.keeper(store, settings=settings.measurement, strict=strict)
-    with monitor.step(f"measuring {galaxy} light curves", len(tasks)) as advance:
-        return measure_stars(
-            store,
-            tasks,
-            settings=settings.measurement,
-            chunk=settings.lightcurves.chunk,
-            jobs=jobs,
-            strict=strict,
-            keep=keep,
-            advance=advance,
-        )
-
-
-def _inputs(
-    tables: Sequence[Path], galaxy: str, store: LightCurveStore, stars: npt.NDArray[np.str_]
-) -> list[InputFile]:
-    """Catalogue files, and the text files that the light curves came from, by their hashes."""
-    files = [hash_files(f"{galaxy} {path.name}", [path]) for path in tables]
-    sources = ((star, store.source(str(star))) for star in stars)
-    curves = [(f"{star}.dat", source.size, source.sha256) for star, source in sources if source is not None]
-    return [*files, hash_group(f"{galaxy} phot/I", curves)] if curves else files
+def _everyone(archive: Archive, settings: Settings) -> bool:
+    measure = settings.lightcurves.measure
+    return measure == "all" or (measure == "auto" and archive.is_local)
 
 
 def _calibration(clouds: Sequence[_MeasuredCloud], shape: ShapeSettings) -> tuple[CCalibration | None, list[str]]:
     """Fit measured c to published c over all Clouds, and say what came of it."""
-    names = ("c_measured", "e_c_measured", "c_published")
-    measured, error, published = (np.concatenate([values(cloud.stars, name) for cloud in clouds]) for name in names)
-    n_both = int(np.count_nonzero(np.isfinite(measured) & np.isfinite(published)))
+    measured, error, published = np.concatenate([part for cloud in clouds for part in cloud.c_of_both], axis=1)
+    n_both = len(measured)
     if n_both < shape.calibration_stars:
         return None, []
     fitted = calibrate_c(measured, error, published, least_stars=shape.calibration_stars)
@@ -468,16 +584,17 @@ def _calibration(clouds: Sequence[_MeasuredCloud], shape: ShapeSettings) -> tupl
     return fitted, [note]
 
 
-def _spare_curves(stars: set[str]) -> list[SetAside]:
+def _spare_curves(stars: Iterable[str]) -> list[SetAside]:
     reason = "expected a row of the star in ident.dat, found none"
-    return [SetAside(f"phot/I/{star}.dat", 0, star, reason, "") for star in sorted(stars)]
+    return [SetAside(f"phot/I/{star}.dat", 0, star, reason, "") for star in stars]
 
 
 def _notes(archive: Archive, galaxy: str, reading: CatalogueReading, store: LightCurveStore, survey: str) -> list[str]:
     notes = []
     place = archive.place(galaxy)
     if not store.stars("I"):
-        notes.append(f"no light curves: none are in {place}/phot/I, so the shape of every star stays undecided")
+        where = place if isinstance(archive, TableArchive) else f"{place}/phot/I"
+        notes.append(f"no light curves: none are in {where}, so the shape of every star stays undecided")
     absent = [name for name in ("ell.dat", "remarks.txt") if reading.counts.get(f"{name} missing")]
     notes += [f"{place}/{name} is missing: read without it" for name in absent]
     if reading.release == "not recognised" and survey != "mock":
@@ -488,9 +605,8 @@ def _notes(archive: Archive, galaxy: str, reading: CatalogueReading, store: Ligh
     return notes
 
 
-def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], settings: Settings) -> None:
-    matched = sum(int((~np.isnan(values(cloud.stars, "c_published"))).sum()) for cloud in clouds)
-    if matched == 0:
+def _check_match(table: MorphologyTable, clouds: Sequence[_MeasuredCloud], settings: Settings) -> None:
+    if not any(cloud.n_published for cloud in clouds):
         example = next(iter(table.c), "none")
         msg = (
             f"morphology table {settings.morphology_table.table} has no star of this catalogue "
@@ -498,7 +614,7 @@ def _check_match(table: MorphologyTable, clouds: Sequence[CloudSelection], setti
         )
         raise InputFormatError(msg)
     for cloud in clouds:
-        cloud.counts["stars with a published c"] = int((~np.isnan(values(cloud.stars, "c_published"))).sum())
+        cloud.counts["stars with a published c"] = cloud.n_published
         cloud.counts["morphology table: duplicate rows"] = table.n_duplicates
         cloud.counts["morphology table: values out of range"] = table.n_out_of_range
 

@@ -119,7 +119,14 @@ def run_contexts(run: Path, *, cache: Path, monitor: Monitor | None = None) -> R
     provenance = read_provenance(run)
     chosen = settings_from_mapping(provenance.settings)
     judged = conform(read_judged(run))
-    archive = open_archive(provenance.archive, cache=cache, fetching=chosen.fetch, offline=chosen.survey.offline)
+    archive = open_archive(
+        provenance.archive,
+        cache=cache,
+        fetching=chosen.fetch,
+        offline=chosen.survey.offline,
+        table=chosen.table,
+        max_mag_err=chosen.cleaning.max_mag_err,
+    )
     dust = read_reddening_map(chosen.reddening) if chosen.reddening.map else None
     calibration = _recorded_calibration(provenance.c_calibration)
     clouds: dict[Galaxy, RunContext] = {}

@@ -1,10 +1,11 @@
 """Tables of stars on disk, block by block, so that memory does not grow with the survey."""
 
+import itertools
 import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,15 @@ from astropy.utils.masked import Masked
 from cbminer.columns import FloatArray, float_column, label_column, text_column, values
 from cbminer.errors import OutputError
 
-__all__ = ["STARS_A_BLOCK", "StarBlocks", "table_from_arrow", "table_to_arrow"]
+__all__ = [
+    "STARS_A_BLOCK",
+    "ChainedBlocks",
+    "MappedBlocks",
+    "StarBlocks",
+    "stack_blocks",
+    "table_from_arrow",
+    "table_to_arrow",
+]
 
 # Enough that the overhead of a table is small, few enough that a block of 130 columns takes some 10 MB.
 STARS_A_BLOCK = 5_000
@@ -97,9 +106,7 @@ class StarBlocks:
             The stars, in their order.
         """
         blocks = iter(self) if where is None else (b[m] for b, m in zip(self, where, strict=True))
-        # Columns of a block without the last letter of a text are narrower: stacking widens them again.
-        kept = [block for number, block in enumerate(blocks) if number == 0 or len(block)]
-        return vstack(kept, metadata_conflicts="silent") if len(kept) > 1 else kept[0]
+        return stack_blocks(blocks)
 
     def floats(self, name: str, unit: str = "") -> FloatArray:
         """Read one column of all stars.
@@ -146,7 +153,7 @@ class StarBlocks:
         Yields
         ------
         `~astropy.table.QTable`
-            These columns of a block.
+            These columns of a block, in the order of the table.
         """
         yield from self._columns(names)
 
@@ -165,6 +172,60 @@ class StarBlocks:
             source.seek(0)
             options = pa.ipc.IpcReadOptions(included_fields=places)
             return pa.ipc.open_file(source, options=options).read_all()
+
+
+class ChainedBlocks:
+    """Blocks of several sources, one source after another.
+
+    Parameters
+    ----------
+    sources : sequence of iterables of `~astropy.table.QTable`
+        The sources, which can be gone through more than once.
+    """
+
+    def __init__(self, sources: Sequence[Iterable[QTable]]) -> None:
+        self._sources = list(sources)
+
+    def __iter__(self) -> Iterator[QTable]:
+        """Give the blocks in the order of the sources."""
+        return itertools.chain.from_iterable(self._sources)
+
+
+class MappedBlocks:
+    """Blocks that are made of others whenever they are asked for.
+
+    Parameters
+    ----------
+    blocks : iterable of `~astropy.table.QTable`
+        The others, which can be gone through more than once.
+    function : callable
+        Makes a block of one of the others.
+    """
+
+    def __init__(self, blocks: Iterable[QTable], function: Callable[[QTable], QTable]) -> None:
+        self._blocks, self._function = blocks, function
+
+    def __iter__(self) -> Iterator[QTable]:
+        """Make the blocks."""
+        return map(self._function, self._blocks)
+
+
+def stack_blocks(blocks: Iterable[QTable]) -> QTable:
+    """Stack blocks into one table.
+
+    Parameters
+    ----------
+    blocks : iterable of `~astropy.table.QTable`
+        The blocks, one at least, of the same columns.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        All of their stars.
+    """
+    # Of blocks without stars one is enough, which gives the columns.
+    kept = [block for number, block in enumerate(blocks) if number == 0 or len(block)]
+    return vstack(kept, metadata_conflicts="silent") if len(kept) > 1 else kept[0]
 
 
 def table_to_arrow(stars: QTable) -> pa.Table:

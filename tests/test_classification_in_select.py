@@ -15,7 +15,8 @@ from cbminer.classifier.packed_layers import PackedBlock, PackedHead, PackedStem
 from cbminer.classifier.prediction import classifier_model
 from cbminer.cli import main
 from cbminer.columns import label_column, values
-from cbminer.measurement import MeasurementSettings, StarTask, fit_curves, measure_stars, summarise
+from cbminer.chunk_measurement import measure_stars
+from cbminer.measurement import MeasurementSettings, StarTask, fit_curves, summarise
 from cbminer.report.classes import class_line, classifier_title, probabilities_text
 from cbminer.settings import load_settings
 from cbminer.survey.archive import open_archive

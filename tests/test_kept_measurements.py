@@ -12,9 +12,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cbminer import kept_measurements
+from cbminer import chunk_measurement, kept_measurements
 from cbminer.kept_measurements import KeptMeasurements
-from cbminer.measurement import StarTask, measure_stars
+from cbminer.chunk_measurement import measure_stars
+from cbminer.measurement import StarTask
 from cbminer.settings import load_settings
 from cbminer.survey.archive import open_archive
 from cbminer.survey.mock import MockCloud, build_mock_archive
@@ -39,9 +40,21 @@ def store(archive, tmp_path_factory):
 def measure(store, kept, *, settings=None, period=1.0, strict=False):
     stars = store.stars("I")[: 4 * CHUNK]
     chosen = load_settings().measurement if settings is None else settings
-    keep = kept.keeper(store, settings=chosen, strict=strict)
     tasks = [StarTask(star, period, np.nan) for star in stars]
-    return measure_stars(store, tasks, settings=chosen, chunk=CHUNK, jobs=2, keep=keep)
+    return measure_stars(store, tasks, settings=chosen, chunk=CHUNK, jobs=2, strict=strict, kept=kept)
+
+
+@pytest.fixture
+def measured_chunks(monkeypatch):
+    """Chunks that are measured and not found."""
+    chunks, fit = [], chunk_measurement.read_and_fit
+
+    def counted(store, tasks, **options):
+        chunks.append(tasks)
+        return fit(store, tasks, **options)
+
+    monkeypatch.setattr(chunk_measurement, "read_and_fit", counted)
+    return chunks
 
 
 def equal(one, other):
@@ -55,37 +68,38 @@ def equal(one, other):
             np.testing.assert_array_equal(data, second[name])
 
 
-def test_what_is_kept_is_what_was_measured_to_the_last_bit(store, tmp_path):
-    first, again = KeptMeasurements(tmp_path / "kept"), KeptMeasurements(tmp_path / "kept")
-    measured = measure(store, first)
+def test_what_is_kept_is_what_was_measured_to_the_last_bit(store, tmp_path, measured_chunks):
+    again = KeptMeasurements(tmp_path / "kept")
+    measured = measure(store, KeptMeasurements(tmp_path / "kept"))
+    assert len(measured_chunks) == 4
     equal(measured, measure(store, again))
-    assert (first.reused, again.reused) == (0, 4)
+    assert len(measured_chunks) == 4
     again.clear()
     assert not (tmp_path / "kept").exists()
 
 
-def test_what_is_not_the_same_is_measured_again(store, tmp_path, monkeypatch):
+def test_what_is_not_the_same_is_measured_again(store, tmp_path, monkeypatch, measured_chunks):
     measure(store, KeptMeasurements(tmp_path))
     settings = load_settings().measurement
     other = replace(settings, cleaning=settings.cleaning.model_copy(update={"error_scale": 1.5}))
     for changed in ({"settings": other}, {"period": 1.1}, {"strict": True}):
-        kept = KeptMeasurements(tmp_path)
-        measure(store, kept, **changed)
-        assert kept.reused == 0, changed
+        measured_chunks.clear()
+        measure(store, KeptMeasurements(tmp_path), **changed)
+        assert len(measured_chunks) == 4, changed
+    measured_chunks.clear()
     monkeypatch.setattr(kept_measurements, "_newest_source", lambda: 1)
-    kept = KeptMeasurements(tmp_path)
-    measure(store, kept)
-    assert kept.reused == 0
+    measure(store, KeptMeasurements(tmp_path))
+    assert len(measured_chunks) == 4
 
 
-def test_a_damaged_chunk_is_measured_again(store, tmp_path):
+def test_a_damaged_chunk_is_measured_again(store, tmp_path, measured_chunks):
     measured = measure(store, KeptMeasurements(tmp_path))
     whole, empty, *_ = sorted(tmp_path.glob("*.npz"))
     whole.write_bytes(whole.read_bytes()[:-100])
     empty.write_bytes(b"")
-    kept = KeptMeasurements(tmp_path)
-    equal(measured, measure(store, kept))
-    assert kept.reused == 2
+    measured_chunks.clear()
+    equal(measured, measure(store, KeptMeasurements(tmp_path)))
+    assert len(measured_chunks) == 2
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing_and_stops_nothing(store, tmp_path):
@@ -111,17 +125,17 @@ def test_chunks_of_other_runs_stay_until_they_are_old(store, tmp_path):
 # each chunk that is measured.
 RUNNER = """
 import json, os, sys
-import cbminer.measurement, cbminer.pipeline, cbminer.report.products
+import cbminer.chunk_measurement, cbminer.pipeline, cbminer.report.products
 from cbminer.cli import main
 cbminer.report.products.save_figure = lambda *_, **__: []
-fit = cbminer.measurement.read_and_fit
+fit = cbminer.chunk_measurement.read_and_fit
 log = sys.argv[1]
 def counted(store, tasks, **options):
     fitted = fit(store, tasks, **options)
     with open(log, "a") as file:
         file.write(tasks[0].star + "\\n")
     return fitted
-cbminer.measurement.read_and_fit = counted
+cbminer.chunk_measurement.read_and_fit = counted
 for line in sys.stdin:
     child = os.fork()
     if child == 0:

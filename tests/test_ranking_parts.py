@@ -17,7 +17,9 @@ from cbminer.ranking.light_curves import (
     light_curve_evidence,
     log_network,
 )
-from cbminer.ranking.mixture import MixtureSettings, PopulationPlaces, StarEvidence, SurveyMixture
+from cbminer.ranking.evidence_blocks import EvidenceBlocks
+from cbminer.ranking.mixture import MixtureSettings, PopulationPlaces, StarEvidence
+from cbminer.ranking.mixture_fit import fit_mixture
 from cbminer.ranking.odds import is_degenerate
 from cbminer.ranking.place import PlaceGrid, SurveyDensity
 from cbminer.ranking.reliability import clopper_pearson_interval, reliability
@@ -205,10 +207,21 @@ class TestKinds:
         nothing = np.zeros(100)
         places = dict.fromkeys(("contact", "near_contact"), nothing)
         stars = StarEvidence(np.full((100, 3), np.nan), curve, PopulationPlaces(places, places, {}))
-        mixture, _ = SurveyMixture.fit(stars, settings=MixtureSettings(), errors=np.zeros(3))
+        mixture, _ = fit_mixture([stars], settings=MixtureSettings(), errors=np.zeros(3))
         assert mixture.within[0] == pytest.approx(2.5 / 105, rel=0.05)
         assert mixture.within[:2].sum() == pytest.approx(1.0)
         assert mixture.share[CONTACT] == pytest.approx(101 / 106, abs=0.01)
+
+
+def rows_of(evidence, first, last):
+    """Some of the stars."""
+    curve = CurveEvidence(evidence.curve.log_kind[first:last], evidence.curve.hypothesis, evidence.curve.within)
+    density, in_period = (
+        {name: data[first:last] for name, data in places.items()}
+        for places in (evidence.population.density, evidence.population.in_period)
+    )
+    places = PopulationPlaces(density, in_period, evidence.population.number)
+    return StarEvidence(evidence.place[first:last], curve, places)
 
 
 class TestPlaces:
@@ -292,7 +305,8 @@ class TestMixture:
         return truth, evidence_of(places, log_curve, density, (100.0, 100.0))
 
     def fit(self, evidence, **settings):
-        return SurveyMixture.fit(evidence, settings=MixtureSettings(**settings), errors=np.zeros(3))
+        mixture, weights = fit_mixture([evidence], settings=MixtureSettings(**settings), errors=np.zeros(3))
+        return mixture, mixture.log_place(evidence, weight=weights[0])
 
     def test_it_finds_how_many_stars_of_each_kind_there_are(self):
         _, evidence = self.survey()
@@ -410,6 +424,18 @@ class TestMixture:
         assert difference == pytest.approx(gained, rel=0.1)
         assert log_place[1, NEAR] == pytest.approx(log_place[0, NEAR], abs=0.1)
 
+    def test_blocks_of_stars_give_what_all_of_them_give(self):
+        _, evidence = self.survey(1500)
+        whole, log_place = self.fit(evidence)
+        parts = EvidenceBlocks(rows_of(evidence, first, first + 400) for first in range(0, 1500, 400))
+        assert len(parts) == 4
+        mixture, weights = fit_mixture(parts, settings=MixtureSettings(), errors=np.zeros(3))
+        assert mixture.steps == whole.steps
+        np.testing.assert_allclose(mixture.share, whole.share, rtol=1e-9)
+        np.testing.assert_allclose(mixture.as_predicted, whole.as_predicted, rtol=1e-9)
+        found = [mixture.log_place(part, weight=weight) for part, weight in zip(parts, weights, strict=True)]
+        np.testing.assert_allclose(np.concatenate(found), log_place, rtol=1e-9, atol=1e-9)
+
     def test_few_stars_leave_the_priors(self):
         """One light curve, and it is one of contact: that does not make a survey of contact binaries."""
         places = np.zeros((1, 3))
@@ -421,7 +447,7 @@ class TestMixture:
     def test_it_says_whether_it_came_to_rest(self, monkeypatch):
         _, evidence = self.survey(500)
         assert self.fit(evidence)[0].converged
-        monkeypatch.setattr("cbminer.ranking.mixture._MOST_STEPS", 1)
+        monkeypatch.setattr("cbminer.ranking.mixture_fit._MOST_STEPS", 1)
         stopped = self.fit(evidence)[0]
         assert (stopped.steps, stopped.converged) == (1, False)
 

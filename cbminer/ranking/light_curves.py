@@ -19,6 +19,7 @@ from cbminer.classifier.classes import CLASSES
 from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError
 from cbminer.ranking.hypotheses import HYPOTHESES, NETWORK_CLASS
+from cbminer.ranking.kind_kernel import divide_between_kinds, log_sums_of_kinds
 from cbminer.resources import grid_path
 
 __all__ = ["CurveEvidence", "LightCurveEvidence", "LightCurveWeights", "light_curve_evidence", "log_network"]
@@ -65,10 +66,8 @@ class CurveEvidence:
         `~numpy.ndarray`
             Natural logarithms up to a number a star, so that their exponentials add up to 1; shape (n, hypotheses).
         """
-        weighted = self.log_kind + np.log(self.within if within is None else within)
-        columns = [logsumexp(weighted[:, self.hypothesis == k], axis=1) for k in range(len(HYPOTHESES))]
-        result: FloatArray = log_softmax(np.column_stack(columns), axis=1)
-        return result
+        log_within = np.log(self.within if within is None else within)
+        return log_sums_of_kinds(self.log_kind, log_within, self.hypothesis, len(HYPOTHESES))
 
     def of_kinds(self, of_hypothesis: FloatArray, within: FloatArray) -> FloatArray:
         """Divide what falls to each hypothesis between its kinds.
@@ -85,13 +84,7 @@ class CurveEvidence:
         `~numpy.ndarray`
             What falls to the kinds, in proportion to share and likelihood, shape (n, kinds).
         """
-        weighted = self.log_kind + np.log(within)
-        parts = np.zeros_like(weighted)
-        for k in range(len(HYPOTHESES)):
-            mine = self.hypothesis == k
-            parts[:, mine] = softmax(weighted[:, mine], axis=1)
-        result: FloatArray = parts * of_hypothesis[:, self.hypothesis]
-        return result
+        return divide_between_kinds(self.log_kind, np.log(within), self.hypothesis, of_hypothesis)
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,11 @@ numbers of both enter as a prior.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from scipy.special import logsumexp
 
 from cbminer.columns import FloatArray
 from cbminer.quantities import SettingsModel
@@ -22,25 +21,17 @@ from cbminer.ranking.hypotheses import HYPOTHESES, Hypothesis
 from cbminer.ranking.light_curves import CurveEvidence
 from cbminer.ranking.place import PlaceGrid, SurveyDensity
 
-__all__ = ["MixtureSettings", "PopulationPlaces", "StarEvidence", "SurveyMixture"]
+__all__ = ["PREDICTED", "MixtureSettings", "PopulationPlaces", "StarEvidence", "SurveyMixture"]
 
 _CONTACT, _NEAR = HYPOTHESES.index("contact"), HYPOTHESES.index("near_contact")
 # Hypotheses of which theory has a density.
-_PREDICTED = (_CONTACT, _NEAR)
+PREDICTED = (_CONTACT, _NEAR)
 # Share of every density that is that of all stars together: where a kind has no star, its density says little, and one
 # that rests on few stars says little anywhere. So many stars count for as much as the survey as a whole.
 _OF_ALL = 0.05
 _OF_ALL_STARS = 5.0
-# Stars that count beforehand for each hypothesis, and for each half of how far contact and near contact follow theory.
-_SHARE_STARS = 1.0
-_THEORY_STARS = 2.5
 # A density in all three axes below which no place is told from another: one star in a million a bin of the survey.
 _LEAST_SHARE = 1e-6
-# Stars that the library's division of a hypothesis into kinds counts for, beside those of the survey.
-_BEFOREHAND = 5.0
-_MOST_STEPS = 200
-_CONVERGED = 3e-4
-_WITHIN_CONVERGED = 1e-2
 
 
 class MixtureSettings(SettingsModel):
@@ -149,31 +140,6 @@ class SurveyMixture:
     converged: bool
     stars: int
 
-    @classmethod
-    def fit(
-        cls, stars: StarEvidence, *, settings: MixtureSettings, errors: FloatArray
-    ) -> tuple["SurveyMixture", FloatArray]:
-        """Find shares and places.
-
-        Parameters
-        ----------
-        stars : StarEvidence
-            All stars of the survey; those without a light curve do not count.
-        settings : MixtureSettings
-            What is learned.
-        errors : `~numpy.ndarray`
-            Typical errors of log P, M_V and (V-I)_0, shape (3,).
-
-        Returns
-        -------
-        mixture : SurveyMixture
-            Shares and places.
-        log_place : `~numpy.ndarray`
-            Logarithm of the density at each star under each hypothesis, the star itself left out; shape
-            (n, hypotheses).
-        """
-        return _Fit(stars, settings, errors).run()
-
     def log_place(self, stars: StarEvidence, *, weight: FloatArray | None = None) -> FloatArray:
         """Density at stars under each hypothesis.
 
@@ -219,7 +185,7 @@ class SurveyMixture:
             rests_on = np.maximum(self.densities[k].total - own[:, k], 0.0)
             common = np.maximum(_OF_ALL, _OF_ALL_STARS / (_OF_ALL_STARS + rests_on))
             rest = (1.0 - common) * found[k] + common * of_all
-            if k in _PREDICTED:
+            if k in PREDICTED:
                 places = stars.population.density if dimensions == 3 else stars.population.in_period
                 predicted = np.nan_to_num(places[name][chosen])
                 rest = self.as_predicted[k] * predicted + (1.0 - self.as_predicted[k]) * rest
@@ -260,92 +226,23 @@ class SurveyMixture:
         result: FloatArray = np.log(np.maximum(self.share, 1e-12)) + log_place + curve
         return result
 
+    def posterior(self, stars: StarEvidence, log_place: FloatArray) -> FloatArray:
+        """Probability of each hypothesis for stars.
 
-class _Fit:
-    """One expectation maximisation."""
+        Parameters
+        ----------
+        stars : StarEvidence
+            The stars.
+        log_place : `~numpy.ndarray`
+            Of `log_place`.
 
-    def __init__(self, stars: StarEvidence, settings: MixtureSettings, errors: FloatArray) -> None:
-        self.stars, self.settings = stars, settings
-        self.counted = stars.has_curve
-        self.located = self.counted & stars.has_place
-        few = int(self.located.sum()) < 2 * len(HYPOTHESES)
-        self.grid = None if few else PlaceGrid.over(stars.place[self.located], errors)
-        self.bins = np.empty((0, 3)) if self.grid is None else self.grid.bins(stars.place[self.located])
-
-    def run(self) -> tuple[SurveyMixture, FloatArray]:
-        responsibility = np.zeros((len(self.stars.place), len(HYPOTHESES)))
-        within = self.stars.curve.within
-        responsibility[self.counted] = np.exp(self.stars.curve.by_hypothesis()[self.counted])
-        from_theory = np.zeros_like(responsibility)
-        for k in _PREDICTED:
-            from_theory[:, k] = responsibility[:, k] * (0.5 if self.settings.learn_places else 1.0)
-        mixture, log_place = self._step(responsibility, from_theory, within)
-        for number in range(1, _MOST_STEPS + 1):
-            joint = mixture.log_joint(self.stars, log_place)
-            responsibility = np.exp(joint - logsumexp(joint, axis=1, keepdims=True)) * self.counted[:, None]
-            from_theory = self._from_theory(mixture, responsibility, log_place)
-            within = self._within(responsibility, mixture.within)
-            before, (mixture, log_place) = mixture, self._step(responsibility, from_theory, within)
-            shares, parts = mixture.share - before.share, mixture.as_predicted - before.as_predicted
-            settled = bool(max(np.abs(shares).max(), np.abs(parts).max()) < _CONVERGED)
-            settled &= bool(np.abs(within - before.within).max() < _WITHIN_CONVERGED)
-            mixture = replace(mixture, steps=number, converged=settled)
-            if settled:
-                break
-        return mixture, log_place
-
-    def _step(
-        self, responsibility: FloatArray, from_theory: FloatArray, within: FloatArray
-    ) -> tuple[SurveyMixture, FloatArray]:
-        """Shares and densities of given responsibilities, and the density at every star."""
-        stars = self.stars
-        share = self._shares(responsibility)
-        of_kind = responsibility[self.located].sum(axis=0)
-        theory = from_theory[self.located].sum(axis=0)
-        predicted = np.zeros(len(HYPOTHESES))
-        for k in _PREDICTED:
-            predicted[k] = (theory[k] + _THEORY_STARS) / (of_kind[k] + 2.0 * _THEORY_STARS)
-        if not self.settings.learn_places:
-            predicted[list(_PREDICTED)] = 1.0
-        own = np.zeros((len(stars.place), len(HYPOTHESES) + 1))
-        own[self.located, :-1] = (responsibility - from_theory)[self.located]
-        own[self.located, -1] = 1.0
-        densities: tuple[SurveyDensity, ...] = ()
-        if self.grid is not None:
-            densities = tuple(SurveyDensity.of(self.grid, self.bins, own[self.located, k]) for k in range(own.shape[1]))
-        n_stars = int(self.counted.sum())
-        mixture = SurveyMixture(self.grid, share, within, predicted, densities, steps=0, converged=False, stars=n_stars)
-        return mixture, mixture.log_place(stars, weight=own)
-
-    def _within(self, responsibility: FloatArray, before: FloatArray) -> FloatArray:
-        """Shares of the kinds in their hypotheses, each kind with a part of a star as the library has it beforehand."""
-        curve = self.stars.curve
-        counted = CurveEvidence(curve.log_kind[self.counted], curve.hypothesis, curve.within)
-        counts = counted.of_kinds(responsibility[self.counted], before).sum(axis=0) + _BEFOREHAND * curve.within
-        of_hypothesis = np.bincount(curve.hypothesis, weights=counts, minlength=len(HYPOTHESES))
-        share: FloatArray = counts / of_hypothesis[curve.hypothesis]
-        return share
-
-    def _shares(self, responsibility: FloatArray) -> FloatArray:
-        """Shares of the kinds, with those stars of contact and near contact that the prior counts for."""
-        counts = responsibility.sum(axis=0) + _SHARE_STARS
-        numbers = np.array([self.stars.population.number.get(HYPOTHESES[k], 0.0) for k in _PREDICTED])
-        if numbers.sum() > 0:
-            ratio = numbers / numbers.sum()
-            both = counts[list(_PREDICTED)].sum()
-            if self.settings.learn_shares:
-                extra = self.settings.population_stars
-                counts[list(_PREDICTED)] = both * (counts[list(_PREDICTED)] + extra * ratio) / max(both + extra, 1e-9)
-            else:
-                counts[list(_PREDICTED)] = both * ratio
-        share: FloatArray = counts / counts.sum()
-        return share
-
-    def _from_theory(self, mixture: SurveyMixture, responsibility: FloatArray, log_place: FloatArray) -> FloatArray:
-        """Part of each responsibility that falls to the population's density."""
-        part = np.zeros_like(responsibility)
-        for k in _PREDICTED:
-            density = np.nan_to_num(self.stars.population.density[HYPOTHESES[k]])
-            share = mixture.as_predicted[k] * density / np.exp(log_place[:, k])
-            part[:, k] = responsibility[:, k] * np.where(self.located, np.clip(share, 0.0, 1.0), 0.0)
-        return part
+        Returns
+        -------
+        `~numpy.ndarray`
+            Probabilities, which add up to 1; shape (n, hypotheses).
+        """
+        joint = self.log_joint(stars, log_place)
+        joint -= joint.max(axis=1, keepdims=True)
+        probability: FloatArray = np.exp(joint)
+        probability /= probability.sum(axis=1, keepdims=True)
+        return probability

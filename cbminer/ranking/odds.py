@@ -1,21 +1,26 @@
 """Posterior probabilities and odds of stars, what each evidence adds to them, and the bona fide set."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from astropy.table import MaskedColumn, QTable
-from scipy.special import logsumexp
+from astropy.table import MaskedColumn, QTable, vstack
 
 from cbminer.classifier.prediction import ClassPrior
 from cbminer.columns import FloatArray, float_column, label_column, values
+from cbminer.engine import Call, in_order, open_engine
 from cbminer.flags import Flag
 from cbminer.ranking.evidence import PopulationDensities, gather_evidence, place_errors
+from cbminer.ranking.evidence_blocks import EvidenceBlocks
 from cbminer.ranking.hypotheses import HYPOTHESES
 from cbminer.ranking.mixture import StarEvidence, SurveyMixture
+from cbminer.ranking.mixture_fit import fit_mixture
 from cbminer.ranking.settings import RankingSettings
 from cbminer.ranking.shape_library import shape_library
+from cbminer.star_blocks import STARS_A_BLOCK
 
 __all__ = ["Ranker", "contact_ranks", "is_degenerate"]
 
@@ -72,10 +77,61 @@ class Ranker:
         stars : `~astropy.table.QTable`
             A copy with the columns of the ranking.
         """
-        evidence = gather_evidence(stars, population, curve=settings.curve, prior=prior)
-        mixture, log_place = SurveyMixture.fit(evidence, settings=settings.mixture, errors=place_errors(stars))
+        # The same blocks as those of a run, so that a finished run that is opened again has the same odds.
+        first_rows = range(0, max(len(stars), 1), STARS_A_BLOCK)
+        blocks = [stars[first : first + STARS_A_BLOCK] for first in first_rows]
+        ranker, ranked = cls.fit_blocks(blocks, population, settings=settings, prior=prior)
+        return ranker, vstack(list(ranked), metadata_conflicts="silent")
+
+    @classmethod
+    def fit_blocks(
+        cls,
+        blocks: Iterable[QTable],
+        population: PopulationDensities,
+        *,
+        settings: RankingSettings,
+        prior: ClassPrior,
+        jobs: int = 1,
+    ) -> tuple[Self, Iterator[QTable]]:
+        """Learn from the stars of a survey, block by block.
+
+        Parameters
+        ----------
+        blocks : iterable of `~astropy.table.QTable`
+            Judged stars of one Cloud in the schema, in blocks of `~cbminer.star_blocks.STARS_A_BLOCK`, one at least; it
+            is gone through twice.
+        population : PopulationDensities
+            Where theory has contact and near-contact pairs.
+        settings : RankingSettings
+            What counts.
+        prior : ClassPrior
+            Frequencies that the network's probabilities hold already.
+        jobs : int, optional
+            Threads.
+
+        Returns
+        -------
+        ranker : Ranker
+            For new stars of the same survey.
+        ranked : iterator of `~astropy.table.QTable`
+            Copies of the blocks with the columns of the ranking, made as they are asked for.
+        """
+        gather = partial(gather_evidence, population=population, curve=settings.curve, prior=prior)
+        with open_engine("threads", jobs=jobs) as threads:
+            evidence = EvidenceBlocks(in_order(threads, (Call(gather, (block,)) for block in blocks)))
+        mixture, weights = fit_mixture(evidence, settings=settings.mixture, errors=_typical_errors(blocks))
         ranker = cls(settings, prior, population, mixture)
-        return ranker, ranker._with_columns(stars, evidence, log_place)
+        return ranker, ranker._ranked(blocks, evidence, weights, jobs)
+
+    def _ranked(
+        self, blocks: Iterable[QTable], evidence: Iterable[StarEvidence], weights: Iterable[FloatArray], jobs: int
+    ) -> Iterator[QTable]:
+        def rank(stars: QTable, known: StarEvidence, weight: FloatArray) -> QTable:
+            return self._with_columns(stars, known, self.mixture.log_place(known, weight=weight))
+
+        with open_engine("threads", jobs=jobs) as threads:
+            calls = (Call(rank, block) for block in zip(blocks, evidence, weights, strict=True))
+            yield from in_order(threads, calls)
 
     def apply(self, stars: QTable) -> QTable:
         """Rank stars that the survey's shares and places were not found from.
@@ -124,8 +180,7 @@ class Ranker:
         }
 
     def _with_columns(self, stars: QTable, evidence: StarEvidence, log_place: FloatArray) -> QTable:
-        joint = self.mixture.log_joint(evidence, log_place)
-        posterior = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        posterior = self.mixture.posterior(evidence, log_place)
         # From a few light curves nobody knows what the other stars of the survey are.
         enough = self.mixture.stars >= _FEWEST_CURVES
         something = evidence.has_curve | (evidence.has_period & enough)
@@ -168,6 +223,12 @@ class Ranker:
             "ln_odds_curve": curve,
             "ln_odds_population": np.where(np.isfinite(theory), theory, np.nan),
         }
+
+
+def _typical_errors(blocks: Iterable[QTable]) -> FloatArray:
+    names = ("e_M_V", "e_VI0")
+    columns = [[values(block, name, "mag") for name in names] for block in blocks]
+    return place_errors(QTable({name: np.concatenate([c[k] for c in columns]) for k, name in enumerate(names)}))
 
 
 def is_degenerate(log_curve: FloatArray, depth1: FloatArray, *, factor: float, depth: float) -> npt.NDArray[np.bool_]:

@@ -149,10 +149,31 @@ class SurveyDensity:
         SurveyDensity
             The density.
         """
-        content = share_out(bins, weight, grid.shape)
+        content = np.zeros(grid.shape)
+        share_out(content, bins, weight)
+        return cls.of_content(grid, content, float(weight.sum()))
+
+    @classmethod
+    def of_content(cls, grid: PlaceGrid, content: FloatArray, total: float) -> Self:
+        """Smooth stars that are shared out between bins already.
+
+        Parameters
+        ----------
+        grid : PlaceGrid
+            The bins.
+        content : `~numpy.ndarray`
+            Content of the bins, shape of the grid.
+        total : float
+            Sum of the weights.
+
+        Returns
+        -------
+        SurveyDensity
+            The density.
+        """
         smooth = gaussian_filter(content, _FILTER, mode="constant", truncate=_PADDING_SIGMAS)
         along = gaussian_filter1d(content.sum(axis=(1, 2)), _FILTER, mode="constant", truncate=_PADDING_SIGMAS)
-        return cls(grid, float(weight.sum()), smooth / float(np.prod(grid.step)), along / float(grid.step[0]))
+        return cls(grid, total, smooth / float(np.prod(grid.step)), along / float(grid.step[0]))
 
     def at(self, bins: FloatArray, *, less: FloatArray | float = 0.0) -> FloatArray:
         """Density at stars.

@@ -9,24 +9,19 @@ __all__ = ["share_out"]
 
 
 @numba.njit(cache=True, nogil=True)
-def share_out(bins: FloatArray, weight: FloatArray, shape: tuple[int, int, int]) -> FloatArray:
+def share_out(content: FloatArray, bins: FloatArray, weight: FloatArray) -> None:
     """Share the weight of every star between the eight bins around it, in proportion to how near they are.
 
     Parameters
     ----------
+    content : `~numpy.ndarray`
+        Content of the bins, two or more along each axis, to which the stars are added.
     bins : `~numpy.ndarray`
         Places in units of bins, 0 in the middle of the first, within the grid; shape (n, 3).
     weight : `~numpy.ndarray`
         Weights, shape (n,).
-    shape : tuple of int
-        Number of bins along each axis, two or more.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Content of the bins, of the given shape; its sum is that of the weights.
     """
-    content = np.zeros(shape)
+    shape = content.shape
     lower = np.empty(3, dtype=np.int64)
     beyond = np.empty(3)
     for k in range(len(bins)):
@@ -39,4 +34,3 @@ def share_out(bins: FloatArray, weight: FloatArray, shape: tuple[int, int, int])
                 along_1 = along_0 * (beyond[1] if j else 1.0 - beyond[1])
                 content[lower[0] + i, lower[1] + j, lower[2]] += along_1 * (1.0 - beyond[2])
                 content[lower[0] + i, lower[1] + j, lower[2] + 1] += along_1 * beyond[2]
-    return content
