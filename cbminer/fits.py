@@ -13,11 +13,12 @@ from threadpoolctl import threadpool_limits
 
 from cbminer.columns import label_column, values
 from cbminer.errors import InputFormatError
+from cbminer.galaxies import GALAXIES
 from cbminer.judged import choose_stars, read_judged
 from cbminer.lightcurves.cleaning import CleaningSettings, clean
 from cbminer.lightcurves.folding import fold
 from cbminer.monitor import Monitor
-from cbminer.pipeline import Galaxy, open_survey
+from cbminer.pipeline import open_survey
 from cbminer.provenance import Provenance, read_provenance
 from cbminer.ranking.fit_data import BANDS, FoldedPoints, StarCurves, prepare_curves
 from cbminer.ranking.fit_results import StarFit
@@ -170,13 +171,12 @@ def _stores(
     rows: QTable, provenance: Provenance, recorded: Settings, cache: Path, monitor: Monitor
 ) -> dict[str, LightCurveStore]:
     """Light curves of both bands, out of the archive that the run was made of."""
-    galaxies: list[Galaxy] = ["LMC", "SMC"]
     wanted = label_column(rows, "galaxy")
     # A mock survey of a run's own is made again where its cache is gone; one that the user gives is a folder.
     own_mock = provenance.survey == "mock" and is_url(recorded.survey.archive)
     archive = open_survey(
         "mock" if own_mock else "ogle",
-        [galaxy for galaxy in galaxies if galaxy in provenance.galaxies],
+        [galaxy for galaxy in GALAXIES if galaxy in provenance.galaxies],
         settings=recorded,
         cache=cache,
         monitor=monitor,
@@ -185,7 +185,7 @@ def _stores(
         galaxy: archive.light_curves(
             galaxy, label_column(rows, "id")[wanted == galaxy].tolist(), bands=BANDS, monitor=monitor
         )
-        for galaxy in galaxies
+        for galaxy in GALAXIES
         if galaxy in wanted
     }
 

@@ -35,6 +35,10 @@ class Flag(IntFlag):
     OUTSIDE_POPULATION = 16777216
     NO_PLACE_EVIDENCE = 33554432
     NO_CURVE_EVIDENCE = 67108864
+    NO_DISTANCE = 134217728
+    POOR_PARALLAX = 268435456
+    NO_REDDENING = 536870912
+    GIVEN_PHOTOMETRY = 1073741824
 
 
 FLAG_MEANINGS: dict[Flag, str] = {
@@ -65,6 +69,10 @@ FLAG_MEANINGS: dict[Flag, str] = {
     Flag.OUTSIDE_POPULATION: "period, magnitude and colour that no contact model comes near to",
     Flag.NO_PLACE_EVIDENCE: "odds without magnitude and colour, which are not known",
     Flag.NO_CURVE_EVIDENCE: "odds without a light curve",
+    Flag.NO_DISTANCE: "no distance of its own, and none that all stars have in common",
+    Flag.POOR_PARALLAX: "parallax too uncertain for a distance, or not above zero",
+    Flag.NO_REDDENING: "no reddening: no value of its own, none of a map, and no mean",
+    Flag.GIVEN_PHOTOMETRY: "absolute magnitude or intrinsic colour as the table gives them, errors as if independent",
 }
 
 

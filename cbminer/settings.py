@@ -1,13 +1,13 @@
-"""All settings of a run: defaults, the presets of the Clouds, and a TOML file of the user, in this order."""
+"""All settings of a run: defaults, the presets of the galaxies, and a TOML file of the user, in this order."""
 
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import tomlkit
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from cbminer.classifier.prediction import ClassifierSettings
@@ -17,6 +17,7 @@ from cbminer.completeness.settings import InjectionSettings
 from cbminer.errors import SettingsError
 from cbminer.followup.settings import FollowUpSettings
 from cbminer.followup.target_settings import TargetSettings
+from cbminer.galaxies import CLOUDS, GALAXIES, Galaxy
 from cbminer.lightcurves.adoption import AdoptionSettings
 from cbminer.lightcurves.cleaning import CleaningSettings
 from cbminer.lightcurves.period_search import PeriodSearchSettings
@@ -25,9 +26,10 @@ from cbminer.measurement import MeasurementSettings
 from cbminer.morphology.fourier import FourierSettings
 from cbminer.morphology.published import MorphologyTableSettings
 from cbminer.morphology.shape import ShapeSettings
-from cbminer.photometry.distance import DistanceSettings
+from cbminer.photometry.cloud_settings import CloudSettings
 from cbminer.photometry.magnitudes import ExtinctionSettings
-from cbminer.photometry.reddening import MeanReddening, ReddeningSettings
+from cbminer.photometry.parallax import ParallaxSettings
+from cbminer.photometry.reddening import ReddeningSettings
 from cbminer.quantities import Magnitudes, SettingsModel
 from cbminer.ranking.fit_settings import FitSettings
 from cbminer.ranking.settings import RankingSettings
@@ -55,13 +57,6 @@ __all__ = [
 ]
 
 _PRESETS = Path(__file__).parent / "presets"
-
-
-class CloudSettings(SettingsModel):
-    """What is special to one Cloud."""
-
-    distance: DistanceSettings
-    reddening: MeanReddening
 
 
 class SurveySettings(SettingsModel):
@@ -118,7 +113,8 @@ class Settings(SettingsModel):
     survey: SurveySettings = SurveySettings()
     fetch: FetchSettings = FetchSettings()
     vizier: VizierSettings = VizierSettings()
-    cloud: dict[Literal["LMC", "SMC"], CloudSettings]
+    cloud: dict[Galaxy, CloudSettings]
+    parallax: ParallaxSettings = ParallaxSettings()
     extinction: ExtinctionSettings = ExtinctionSettings()
     reddening: ReddeningSettings = ReddeningSettings()
     lightcurves: LightCurveSettings = LightCurveSettings()
@@ -146,6 +142,15 @@ class Settings(SettingsModel):
     table: TableSettings = TableSettings()
     targets: TargetSettings = TargetSettings()
     report: ReportSettings = ReportSettings()
+
+    @model_validator(mode="after")
+    def _clouds_have_a_place(self) -> Self:
+        for galaxy, common in self.cloud.items():
+            lacking = [name for name in ("distance", "reddening") if getattr(common, name) is None]
+            if lacking and galaxy in CLOUDS:
+                msg = f"cloud.{galaxy}.{lacking[0]} is not set: only the Milky Way (MW) can do without it"
+                raise ValueError(msg)
+        return self
 
     @property
     def measurement(self) -> MeasurementSettings:
@@ -310,7 +315,7 @@ def _what_is_wrong(details: ErrorDetails) -> str:
 def _known_keys(location: list[str]) -> list[str]:
     model: type[BaseModel] = Settings
     for part in location:
-        if part in {"LMC", "SMC"}:
+        if part in GALAXIES:
             model = CloudSettings
             continue
         annotation = model.model_fields[part].annotation if part in model.model_fields else None

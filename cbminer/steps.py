@@ -1,6 +1,6 @@
 """What happens to a table of stars on its way: each step adds columns to a copy."""
 
-from typing import Literal
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
@@ -8,14 +8,16 @@ from astropy.table import MaskedColumn, QTable
 
 from cbminer.catalogue.schema import conform, round_columns, spec_of
 from cbminer.columns import float_column, label_column, values
+from cbminer.errors import SettingsError
 from cbminer.flags import Flag
+from cbminer.galaxies import CLOUDS, Galaxy
 from cbminer.measurement import MeasuredStars, StarTask
 from cbminer.morphology.calibration import CCalibration
 from cbminer.morphology.published import MorphologyTable
 from cbminer.morphology.shape import ShapeSettings
-from cbminer.photometry.distance import distance_moduli
-from cbminer.photometry.magnitudes import add_intrinsic_photometry
-from cbminer.photometry.reddening import ReddeningMap, reddening_of
+from cbminer.photometry.distance import star_distances
+from cbminer.photometry.magnitudes import add_intrinsic_photometry, put_given_photometry
+from cbminer.photometry.reddening import ReddeningMap, star_reddening
 from cbminer.ranking.evidence import PopulationDensities, population_densities
 from cbminer.ranking.odds import Ranker, contact_ranks
 from cbminer.selection.cutflow import judge_catalogue
@@ -31,6 +33,7 @@ __all__ = [
     "choose_c",
     "cloud_population",
     "fit_ranker",
+    "galaxy_notes",
     "rank_candidates",
     "star_tasks",
 ]
@@ -44,13 +47,14 @@ def add_photometry(
     Parameters
     ----------
     stars : `~astropy.table.QTable`
-        Stars of a catalogue.
+        Stars of a catalogue; what it gives of distance, reddening, magnitude and colour is in the columns parallax,
+        distance_modulus_given, E_VI_given, M_V_given and VI0_given, with their errors, which it need not have.
     survey : str
         Name of the survey; "mock" for simulated stars.
     settings : Settings
-        Extinction, reddening, saturation and the boundary between O and B.
+        Extinction, reddening, parallaxes, saturation and the boundary between O and B.
     cloud : CloudSettings
-        Distance and mean reddening.
+        Distance and mean reddening of the galaxy, if it has them.
     dust : ReddeningMap or None
         Map of the reddening; the mean without one.
 
@@ -58,23 +62,37 @@ def add_photometry(
     -------
     `~astropy.table.QTable`
         A copy with these columns.
+
+    Raises
+    ------
+    InputFormatError
+        If the catalogue gives values without a column of their errors.
+    SettingsError
+        If the map has no errors, and there is nothing to take in their place.
+
+    Notes
+    -----
+    Star by star the first of these holds that is known: M_V and (V-I)_0 as given; the distance modulus as given, of the
+    parallax, of the galaxy; the reddening as given, of the map, of the galaxy. Where none is, the star has no magnitude
+    or colour, and a flag says which was missing.
     """
     result = stars.copy()
     result["survey"] = np.full(len(stars), survey)
-    ra, dec = values(stars, "RAJ2000", "deg"), values(stars, "DEJ2000", "deg")
-    distance = distance_moduli(ra, dec, settings=cloud.distance)
-    reddening = reddening_of(ra, dec, mean=cloud.reddening, dust=dust, star_scatter=settings.reddening.star_scatter)
+    distance = star_distances(stars, common=cloud.distance, parallax=settings.parallax)
+    reddening = star_reddening(stars, mean=cloud.reddening, dust=dust, star_scatter=settings.reddening.star_scatter)
     result["distance_modulus"] = float_column(distance.modulus, "mag")
     result["e_distance_modulus"] = float_column(distance.error, "mag")
     result["E_VI"] = float_column(reddening.E_VI, "mag")
     result["e_E_VI"] = float_column(reddening.error, "mag")
     result["E_VI_err_minus"] = float_column(reddening.lower, "mag")
     result["E_VI_err_plus"] = float_column(reddening.upper, "mag")
-    result = round_columns(add_intrinsic_photometry(result, settings.extinction))
+    result = add_intrinsic_photometry(result, settings.extinction)
+    given = put_given_photometry(result)
+    result = round_columns(result)
     with np.errstate(invalid="ignore"):
         bright = values(result, "I_mag", "mag") < settings.survey.saturation_I
     saturation = np.where(bright, int(Flag.SATURATION_RISK), 0)
-    result["flags"] = np.asarray(stars["flags"]) | reddening.flags | saturation
+    result["flags"] = np.asarray(stars["flags"]) | distance.flags | reddening.flags | given | saturation
     labels = spectral_labels(result, settings.selection.main_sequence)
     result["spectral_label"] = MaskedColumn(labels, mask=labels == "")
     return result
@@ -221,31 +239,80 @@ def choose_c(stars: QTable, calibration: CCalibration | None, shape: ShapeSettin
     return result
 
 
-def cloud_population(galaxy: Literal["LMC", "SMC"], settings: Settings) -> PopulationDensities:
-    """Densities of the theoretical population of a Cloud.
+def cloud_population(galaxy: Galaxy, settings: Settings) -> PopulationDensities:
+    """Densities of the theoretical population of a galaxy.
 
     Parameters
     ----------
-    galaxy : {"LMC", "SMC"}
-        The Cloud.
+    galaxy : {"LMC", "SMC", "MW"}
+        The galaxy.
     settings : Settings
         Population, and the grid that the ranking is told to use.
 
     Returns
     -------
     PopulationDensities
-        The densities.
+        The densities; of the Milky Way none, unless there is a grid.
+
+    Raises
+    ------
+    SettingsError
+        If the odds are to rest on a population, and there is none, or its star-formation rate is not set.
+    InputFormatError
+        If the grid is damaged, or holds no pair in contact or near contact.
     """
-    return population_densities(galaxy, settings=settings.population, grid=settings.ranking.grid)
+    found = population_densities(galaxy, settings=settings.population, grid=settings.ranking.grid)
+    mixture = settings.ranking.mixture
+    if not found.known and not (mixture.learn_shares and mixture.learn_places):
+        msg = (
+            f"there is no population of the {galaxy} to take shares or places from: name a grid under [ranking], or "
+            "leave learn_shares and learn_places under [ranking.mixture] true"
+        )
+        raise SettingsError(msg)
+    return found
+
+
+def galaxy_notes(galaxy: Galaxy, columns: Collection[str], settings: Settings) -> list[str]:
+    """Say what a reader of a run should know of stars that have no distance in common.
+
+    Parameters
+    ----------
+    galaxy : {"LMC", "SMC", "MW"}
+        The galaxy.
+    columns : collection of str
+        Columns of the catalogue.
+    settings : Settings
+        Grid, map and parallaxes.
+
+    Returns
+    -------
+    list of str
+        Sentences; none of a Cloud.
+    """
+    if galaxy in CLOUDS:
+        return []
+    notes = []
+    if settings.ranking.grid is None:
+        notes.append(
+            "no population of the Milky Way comes with the package: odds rest on light curves and on the places of the "
+            "survey's stars; contact_level, hull_distance and ln_odds_population are unknown, no star is bona fide"
+        )
+    else:
+        notes.append("the population knows no limit of magnitude; a survey that has one holds more of the bright stars")
+    if "parallax" in columns and settings.parallax.zero_point == 0:
+        notes.append("nothing was added to parallaxes: zero_point under [parallax] is 0")
+    if settings.reddening.map is not None:
+        notes.append("a map of reddening holds all dust on a line of sight: stars in front of part of it get too much")
+    return notes
 
 
 def fit_ranker(stars: QTable, population: PopulationDensities, settings: Settings) -> tuple[Ranker, QTable]:
-    """Learn from the stars of a Cloud how frequent each kind is and where it lies, and find their odds.
+    """Learn from the stars of a galaxy how frequent each kind is and where it lies, and find their odds.
 
     Parameters
     ----------
     stars : `~astropy.table.QTable`
-        Judged stars of the Cloud in the schema.
+        Judged stars of the galaxy in the schema.
     population : PopulationDensities
         Its theoretical population.
     settings : Settings
@@ -262,7 +329,7 @@ def fit_ranker(stars: QTable, population: PopulationDensities, settings: Setting
 
 
 def rank_candidates(stars: QTable, settings: Settings) -> QTable:
-    """Rank the stars of all Clouds in one list.
+    """Rank the stars of all galaxies in one list.
 
     Parameters
     ----------

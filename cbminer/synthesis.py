@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from cbminer.columns import FloatArray
 from cbminer.errors import ArchiveError, SettingsError
 from cbminer.monitor import Monitor
+from cbminer.photometry.cloud_settings import common_distance, mean_reddening
 from cbminer.provenance import Provenance, write_provenance
 from cbminer.settings import Settings
 from cbminer.survey.archive import Archive
@@ -364,13 +365,13 @@ def library_sight(
         store = lender.light_curves(galaxy, stars, bands=("I", "V"), monitor=monitor)
         in_i, in_v = (store.read(stars, band=band).curves for band in ("I", "V"))
         templates = template_cadences(in_i, in_v, settings=settings.sampling)
-    cloud = settings.cloud[galaxy]
+    distance, reddening = common_distance(settings.cloud, galaxy), mean_reddening(settings.cloud, galaxy)
     return SightLine(
         galaxy=galaxy,
-        distance_modulus=cloud.distance.distance_modulus,
-        depth_scatter=cloud.distance.depth,
-        mean_E_VI=cloud.reddening.E_VI,
-        scatter_E_VI=cloud.reddening.scatter,
+        distance_modulus=distance.distance_modulus,
+        depth_scatter=distance.depth,
+        mean_E_VI=reddening.E_VI,
+        scatter_E_VI=reddening.scatter,
         extinction=settings.extinction,
         sampling=settings.sampling,
         templates=templates,

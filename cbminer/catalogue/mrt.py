@@ -1,109 +1,99 @@
-"""Machine-readable tables in the format of the AAS journals.
+"""Machine-readable tables in the format of the AAS journals, written block by block.
 
 astropy reads this format but its writer (8.0) gives columns without any value no width, so that all columns after
 them are read from the wrong bytes. Columns without values are common here, so the table is written from the schema.
 """
 
 import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-import numpy as np
-from astropy.table import Table
-
+from cbminer.catalogue.cells import ColumnCells, each_distinct, one_line
+from cbminer.catalogue.layout import CatalogueLayout
 from cbminer.catalogue.schema import COLUMNS, ColumnSpec
+from cbminer.catalogue.title import CatalogueTitle
 
-__all__ = ["machine_readable_table"]
+__all__ = ["mrt_file"]
 
 _WIDTH = 80
 _RULE = "-" * _WIDTH
 _DOUBLE_RULE = "=" * _WIDTH
+_LETTERS = {"text": "A", "integer": "I", "boolean": "I", "float": "F"}
 
 
-@dataclass(frozen=True)
-class _Field:
-    """A column as text: its cells, padded to one width."""
-
-    spec: ColumnSpec
-    cells: list[str]
-    width: int
-    has_null: bool
-
-    @property
-    def format(self) -> str:
-        letter = {"text": "A", "integer": "I", "boolean": "I", "float": "F"}[self.spec.kind]
-        return f"{letter}{self.width}" + (f".{self.spec.decimals}" if letter == "F" else "")
-
-
-def machine_readable_table(table: Table, *, title: str, authors: str, subject: str) -> str:
-    """Write a table of the schema as a machine-readable table.
+@contextmanager
+def mrt_file(
+    path: Path, layout: CatalogueLayout, title: CatalogueTitle
+) -> Iterator[Callable[[list[ColumnCells]], None]]:
+    """Open a catalogue as machine-readable table.
 
     Parameters
     ----------
-    table : `~astropy.table.Table`
-        Table with every column of the schema, floats rounded to its decimals.
-    title, authors, subject : str
-        Lines of the heading.
-
-    Returns
-    -------
-    str
+    path : `~pathlib.Path`
         The file.
+    layout : CatalogueLayout
+        Of all blocks that will be written.
+    title : CatalogueTitle
+        What the catalogue says of itself.
+
+    Yields
+    ------
+    callable
+        Writes a block of stars.
     """
-    fields = [_field(table, spec) for spec in COLUMNS]
+    row = " ".join(f"%{'-' if spec.kind == 'text' else ''}{layout.bytes[spec.name]}s" for spec in COLUMNS) + "\n"
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(_head(layout, title))
+
+        def write(block: list[ColumnCells]) -> None:
+            file.writelines(row % cells for cells in zip(*map(_cells, block), strict=True))
+
+        yield write
+
+
+def _cells(column: ColumnCells) -> list[str]:
+    return each_distinct(column.texts, one_line) if column.spec.kind == "text" else column.texts
+
+
+def _head(layout: CatalogueLayout, title: CatalogueTitle) -> str:
     lines = [
-        f"Title: {_one_line(title)}",
-        f"Authors: {_one_line(authors)}",
-        f"Table: {_one_line(subject)}",
+        f"Title: {_joined(title.title)}",
+        f"Authors: {_joined(f'cbminer {title.version}')}",
+        f"Table: {_joined(f'{title.title}; survey {title.survey}, {title.source}')}",
         _DOUBLE_RULE,
         "Byte-by-byte Description of file: table.dat",
         _RULE,
         " Bytes   Format Units  Label              Explanations",
         _RULE,
-        *_byte_by_byte(fields),
+        *_byte_by_byte(layout),
         _RULE,
         "Note: a blank field is an unknown value.",
         _RULE,
     ]
-    rows = (" ".join(cells) for cells in zip(*(field.cells for field in fields), strict=True))
-    return "\n".join([*lines, *rows]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _field(table: Table, spec: ColumnSpec) -> _Field:
-    column = table[spec.name]
-    mask = np.ma.getmaskarray(column)
-    texts = ["" if masked else _cell(value, spec) for value, masked in zip(column, mask, strict=True)]
-    # A column without values still takes a byte, so that no two columns share one.
-    width = max([len(text) for text in texts] + [spec.decimals + 2 if spec.kind == "float" else 1])
-    aligned = [text.ljust(width) if spec.kind == "text" else text.rjust(width) for text in texts]
-    return _Field(spec, aligned, width, any(not text for text in texts))
-
-
-def _cell(value: object, spec: ColumnSpec) -> str:
-    if spec.kind == "text":
-        # The format knows bytes, not characters: anything else than ASCII would shift the columns after it.
-        return _one_line(str(value)).encode("ascii", "replace").decode("ascii")
-    if spec.kind == "float":
-        return f"{float(str(value)):{spec.format}}"
-    return str(int(value))  # type: ignore[call-overload]
-
-
-def _one_line(text: str) -> str:
+def _joined(text: str) -> str:
     return " ".join(text.split())
 
 
-def _byte_by_byte(fields: list[_Field]) -> Iterator[str]:
+def _byte_by_byte(layout: CatalogueLayout) -> Iterator[str]:
     first = 1
-    for field in fields:
-        last = first + field.width - 1
-        place = f"{first:4d}-{last:4d}" if field.width > 1 else f"     {last:4d}"
-        unit = field.spec.unit or "---"
-        head = f"{place} {field.format:<6s} {unit:<6s} {field.spec.name:<18s} "
-        explanation = f"{'? ' if field.has_null else ''}{field.spec.description}"
+    for spec in COLUMNS:
+        width = layout.bytes[spec.name]
+        last = first + width - 1
+        place = f"{first:4d}-{last:4d}" if width > 1 else f"     {last:4d}"
+        head = f"{place} {_format(spec, width):<6s} {spec.unit or '---':<6s} {spec.name:<18s} "
+        explanation = f"{'? ' if spec.name in layout.incomplete else ''}{spec.description}"
         wrapped = _wrap(explanation, _WIDTH - len(head))
         yield head + wrapped[0]
         yield from (" " * len(head) + line for line in wrapped[1:])
         first = last + 2
+
+
+def _format(spec: ColumnSpec, width: int) -> str:
+    return f"{_LETTERS[spec.kind]}{width}" + (f".{spec.decimals}" if spec.kind == "float" else "")
 
 
 def _wrap(text: str, width: int) -> list[str]:

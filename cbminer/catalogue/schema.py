@@ -92,7 +92,7 @@ def _posterior(name: Hypothesis) -> ColumnSpec:
 COLUMNS: tuple[ColumnSpec, ...] = (
     _text("id", "Identifier of the star in the survey", "meta.id;meta.main"),
     _text("survey", "Survey the star comes from; mock means simulated, not observed", "meta.id;meta.dataset"),
-    _text("galaxy", "Galaxy of the star: LMC or SMC", "meta.id.parent"),
+    _text("galaxy", "Galaxy of the star: LMC, SMC, or MW for the Milky Way", "meta.id.parent"),
     _text("type", "Survey's type: C contact, NC non-contact, ELL ellipsoidal, CV cataclysmic", "src.class"),
     _float("RAJ2000", 6, "deg", "pos.eq.ra;meta.main", "Right ascension, ICRS, J2000.0"),
     _float("DEJ2000", 6, "deg", "pos.eq.dec;meta.main", "Declination, ICRS, J2000.0"),

@@ -17,6 +17,7 @@ from cbminer.catalogue.schema import spec_of
 from cbminer.columns import FloatArray, label_column, values
 from cbminer.completeness.rejudging import Mask, plain_stars, put_plc_columns, with_plc_columns
 from cbminer.completeness.sensitivity_settings import SensitivitySettings
+from cbminer.flags import Flag
 from cbminer.monitor import Monitor
 from cbminer.photometry.distance import DistanceSettings
 from cbminer.photometry.magnitudes import ExtinctionSettings, add_intrinsic_photometry
@@ -43,6 +44,7 @@ _PHOTOMETRY = ("M_V", "e_M_V", "M_I", "e_M_I", "VI0", "e_VI0", "cov_M_V_VI0")
 _STREAMS = (
     *("I_mag", "V_mag", "E_VI", "zero point", "depth of the Cloud", "distance LMC", "distance SMC"),
     *("depth1", "depth_difference", "W", "c", "asymmetry", "phase_secondary", "period"),
+    *("given M_V", "given VI0"),
 )
 # Spawn keys of the random numbers: those of errors and those of counts.
 _ERRORS, _COUNTS = 0, 1
@@ -82,7 +84,9 @@ class ErrorModel:
         ErrorModel
             The errors.
         """
-        distances = {str(galaxy): cloud.distance for galaxy, cloud in settings.cloud.items()}
+        distances = {
+            str(galaxy): cloud.distance for galaxy, cloud in settings.cloud.items() if cloud.distance is not None
+        }
         return cls(distances, settings.extinction, sensitivity.e_E_VI_zero)
 
 
@@ -339,6 +343,7 @@ def draw_stars(
     common = errors.e_E_VI_zero * normal.common("zero point")
     result["E_VI"] = stars["E_VI"] + common + _two_sided(stars, normal.of_stars("E_VI"))
     _follow_photometry(result, errors.extinction)
+    _move_given(result, stars, normal)
     for name, is_size in _SHAPE.items():
         moved = stars[name] + np.nan_to_num(stars[f"e_{name}"]) * normal.of_stars(name)
         result[name] = np.abs(moved) if is_size else moved
@@ -371,6 +376,9 @@ def _move_distance(stars: QTable, errors: ErrorModel, normal: _Normals) -> None:
     for galaxy, distance in errors.distance.items():
         mine = galaxies == galaxy
         shift[mine] = distance.e_distance_modulus * normal.common(f"distance {galaxy}") + distance.depth * depth[mine]
+    # Stars without a distance in common have each an error of their own.
+    alone = ~np.isin(galaxies, list(errors.distance))
+    shift[alone] = np.nan_to_num(stars["e_distance_modulus"][alone]) * depth[alone]
     stars["distance_modulus"] = stars["distance_modulus"] + shift
 
 
@@ -382,6 +390,18 @@ def _follow_photometry(stars: QTable, extinction: ExtinctionSettings) -> None:
         spec = spec_of(name)
         # Adding 0.0 turns -0.0 into 0.0, as in the catalogue.
         stars[name] = np.round(values(found, name, spec.unit), spec.decimals) + 0.0
+
+
+def _move_given(result: QTable, stars: QTable, normal: _Normals) -> None:
+    """Move M_V and (V-I)_0 by their own errors where the table of stars gave one of both."""
+    given = (np.asarray(stars["flags"]) & Flag.GIVEN_PHOTOMETRY) != 0
+    if not given.any():
+        return
+    for name in ("M_V", "VI0"):
+        moved = stars[name] + np.nan_to_num(stars[f"e_{name}"]) * normal.of_stars(f"given {name}")
+        result[name] = np.where(given, moved, result[name])
+        result[f"e_{name}"] = np.where(given, stars[f"e_{name}"], result[f"e_{name}"])
+    result["cov_M_V_VI0"] = np.where(given, stars["cov_M_V_VI0"], result["cov_M_V_VI0"])
 
 
 def _two_sided(stars: QTable, drawn: FloatArray) -> FloatArray:

@@ -13,14 +13,15 @@ from cbminer.columns import label_column
 from cbminer.completeness.injection import GENERATOR_VERSION, inject
 from cbminer.completeness.survey_field import Hosts, InjectionField, open_field
 from cbminer.completeness.systems import SystemLaws
-from cbminer.errors import ArchiveError
+from cbminer.errors import ArchiveError, SettingsError
+from cbminer.galaxies import Galaxy
 from cbminer.monitor import Monitor
 from cbminer.provenance import PROVENANCE_FILE
 from cbminer.reopening import ReopenedRun, RunContext, judge_new_stars, run_contexts
 from cbminer.resources import grid_path
 from cbminer.settings import Settings, settings_over
 from cbminer.theory.grid import read_grid
-from cbminer.theory.population import Cloud, Population, make_population
+from cbminer.theory.population import Population, make_population
 
 __all__ = ["InjectedRun", "inject_into_run"]
 
@@ -114,6 +115,9 @@ def inject_into_run(
     if n is not None:
         settings = settings.model_copy(update={"completeness": settings.completeness.model_copy(update={"n": n})})
     chosen = settings.seed if seed is None else seed
+    if "MW" in opened.clouds:
+        msg = f"{run} is of the Milky Way: completeness is that of a Cloud, whose stars have a distance in common"
+        raise SettingsError(msg)
     fields, notes = _open_clouds(opened, settings, chosen, told)
     kept = cache / "completeness" / _recipe(run, settings, chosen)
     with told.step("injecting binaries", settings.completeness.n) as advance:
@@ -167,7 +171,7 @@ def _open_cloud(
         )
 
 
-def _population(galaxy: Cloud, settings: Settings) -> Population:
+def _population(galaxy: Galaxy, settings: Settings) -> Population:
     """Make the population of a Cloud from the models that the odds rest on."""
     given = settings.ranking.grid
     folder = Path(given).expanduser() if given else grid_path(f"roche-sse/{galaxy.lower()}/runs.parquet").parent

@@ -15,13 +15,15 @@ from cbminer.completeness.systems import KINDS, Aim, InjectionKind, SystemLaws
 from cbminer.completeness.weights import PHASES, PopulationCells
 from cbminer.errors import ArchiveError
 from cbminer.flags import Flag
+from cbminer.galaxies import Galaxy
 from cbminer.measurement import StarTask
+from cbminer.photometry.cloud_settings import common_distance, mean_reddening
 from cbminer.photometry.distance import distance_moduli
 from cbminer.photometry.reddening import Reddening, ReddeningMap, reddening_of
 from cbminer.settings import Settings
 from cbminer.survey.packed import PackedLightCurves
 from cbminer.survey.store import LightCurveStore
-from cbminer.theory.population import Cloud, Population
+from cbminer.theory.population import Population
 
 __all__ = ["Hosts", "InjectionField", "Judge", "generator", "open_field"]
 
@@ -138,7 +140,7 @@ class InjectionField:
         By kind: worth of binaries to the population; a kind of which it has no system is left out.
     """
 
-    galaxy: Cloud
+    galaxy: Galaxy
     settings: Settings
     hosts: Hosts
     reddening: Reddening
@@ -176,13 +178,13 @@ class InjectionField:
             distance is the same for all stars and is not drawn.
         """
         deep, dusty = rng.normal(size=2)
-        modulus = float(self.modulus[place]) + self.settings.cloud[self.galaxy].distance.depth * float(deep)
+        modulus = float(self.modulus[place]) + common_distance(self.settings.cloud, self.galaxy).depth * float(deep)
         adopted, side = float(self.reddening.E_VI[place]), self.reddening.upper if dusty > 0 else self.reddening.lower
         return modulus, max(adopted + float(side[place]) * float(dusty), min(adopted, 0.0))
 
 
 def open_field(
-    galaxy: Cloud,
+    galaxy: Galaxy,
     stars: QTable,
     store: LightCurveStore,
     *,
@@ -224,14 +226,18 @@ def open_field(
         If the run has too few light curves.
     """
     hosts = Hosts.of(stars)
-    cloud = settings.cloud[galaxy]
+    distance = common_distance(settings.cloud, galaxy)
     reddening = reddening_of(
-        hosts.ra, hosts.dec, mean=cloud.reddening, dust=dust, star_scatter=settings.reddening.star_scatter
+        hosts.ra,
+        hosts.dec,
+        mean=mean_reddening(settings.cloud, galaxy),
+        dust=dust,
+        star_scatter=settings.reddening.star_scatter,
     )
     tasks = _lenders(stars, hosts, settings.completeness.lent_curves, generator(seed, galaxy, 0, purpose=2))
     curves = store.read([task.star for task in tasks]).curves
     noise = measure_noise(stars, curves, tasks, settings=settings.measurement)
-    modulus = distance_moduli(hosts.ra, hosts.dec, settings=cloud.distance).modulus
+    modulus = distance_moduli(hosts.ra, hosts.dec, settings=distance).modulus
     opened = InjectionField(galaxy, settings, hosts, reddening, modulus, noise, store, judge)
     return opened if population is None else replace(opened, aims=_aims(opened.laws, population))
 

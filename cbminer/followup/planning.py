@@ -24,6 +24,7 @@ from cbminer.followup.tabulation import StarExpectations, tabulate_stars
 from cbminer.followup.velocities import CONFIGURATIONS, StarVelocities, expect_velocities
 from cbminer.followup.visibility import observe_nights
 from cbminer.followup.windows import StarNights, find_windows, tabulate_nights, watch_stars
+from cbminer.galaxies import CLOUDS, GALAXIES, Galaxy
 from cbminer.judged import choose_stars, read_judged
 from cbminer.monitor import Monitor
 from cbminer.provenance import Provenance, read_provenance
@@ -32,12 +33,11 @@ from cbminer.ranking.fit_store import read_fit, settings_digest
 from cbminer.resources import grid_path
 from cbminer.settings import Settings, settings_from_mapping, settings_over
 from cbminer.theory.grid import read_grid
-from cbminer.theory.population import Cloud, make_population
+from cbminer.theory.population import make_population
 from cbminer.theory.population_settings import PopulationSettings
 
 __all__ = ["FollowUpPlan", "follow_up_settings", "plan_run", "refuse_simulated"]
 
-_CLOUDS: tuple[Cloud, Cloud] = ("LMC", "SMC")
 # Per year: that of mass exchange on a nuclear time scale of 10 Myr.
 _EXAMPLE_CHANGE = 1e-7
 
@@ -252,13 +252,16 @@ def _velocities(
     rows: QTable, fits: Sequence[StarFit | None], settings: Settings, monitor: Monitor
 ) -> tuple[list[StarVelocities], list[dict[Configuration, StarCurves]]]:
     galaxies, names = label_column(rows, "galaxy"), label_column(rows, "id")
-    strange = sorted(set(galaxies.tolist()) - set(_CLOUDS))
+    strange = sorted(set(galaxies.tolist()) - set(GALAXIES))
     if strange:
-        msg = f"there are models of LMC and SMC, and stars of {', '.join(strange)} in the run: name others with --star"
+        msg = (
+            f"only {', '.join(GALAXIES)} are known, and there are stars of {', '.join(strange)} in the run: "
+            "name others with --star"
+        )
         raise OutputError(msg)
     with monitor.step("models", None):
         recipe = settings.population.model_dump_json()
-        pools = {str(cloud): _pools(cloud, settings.ranking.grid, recipe) for cloud in _CLOUDS if cloud in galaxies}
+        pools = {str(name): _pools(name, settings.ranking.grid, recipe) for name in GALAXIES if name in galaxies}
     period = values(rows, "period", "d")
     velocities: list[StarVelocities] = []
     curves = []
@@ -276,10 +279,13 @@ def _velocities(
 
 
 @lru_cache(maxsize=2)
-def _pools(cloud: Cloud, given: str | None, recipe: str) -> dict[Configuration, ModelPool]:
-    folder = Path(given).expanduser() if given else grid_path(f"roche-sse/{cloud.lower()}/runs.parquet").parent
+def _pools(galaxy: Galaxy, given: str | None, recipe: str) -> dict[Configuration, ModelPool]:
+    """Models of a galaxy; of the Milky Way there are none without a grid of the user."""
+    if given is None and galaxy not in CLOUDS:
+        return {}
+    folder = Path(given).expanduser() if given else grid_path(f"roche-sse/{galaxy.lower()}/runs.parquet").parent
     settings = PopulationSettings.model_validate_json(recipe)
-    population = make_population(read_grid(folder), cloud, settings=settings)
+    population = make_population(read_grid(folder), galaxy, settings=settings)
     return {configuration: model_pool(population, configuration) for configuration in CONFIGURATIONS}
 
 

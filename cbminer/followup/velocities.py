@@ -138,7 +138,7 @@ def expect_velocities(
     place : StarPlace
         What is measured of it.
     pools : mapping of {"contact", "near_contact"} to ModelPool
-        Models of its Cloud.
+        Models of its galaxy; none of a configuration without models.
     seed : `~numpy.random.SeedSequence`
         Seed of the draws.
     settings : VelocitySettings
@@ -159,7 +159,7 @@ def expect_velocities(
     found: dict[Configuration, ExpectedVelocities] = {}
     for configuration, child in zip(CONFIGURATIONS, seed.spawn(len(CONFIGURATIONS)), strict=True):
         rng = np.random.default_rng(child)
-        draws = pools[configuration].draw(place, rng=rng, settings=settings)
+        draws = None if configuration not in pools else pools[configuration].draw(place, rng=rng, settings=settings)
         if draws is None:
             continue
         source, behind = "models near it; depth of minima", np.nan

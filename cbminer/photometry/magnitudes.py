@@ -3,13 +3,16 @@
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 from astropy.table import QTable
 from pydantic import Field, model_validator
 
-from cbminer.columns import float_column, values
+from cbminer.columns import FloatArray, float_column, values
+from cbminer.flags import Flag
+from cbminer.photometry.stated import stated
 from cbminer.quantities import Magnitudes, SettingsModel
 
-__all__ = ["ExtinctionSettings", "add_intrinsic_photometry"]
+__all__ = ["ExtinctionSettings", "add_intrinsic_photometry", "put_given_photometry"]
 
 
 class ExtinctionSettings(SettingsModel):
@@ -40,7 +43,8 @@ def add_intrinsic_photometry(stars: QTable, settings: ExtinctionSettings) -> QTa
     Parameters
     ----------
     stars : `~astropy.table.QTable`
-        Columns I_mag, V_mag, E_VI, e_E_VI, distance_modulus, e_distance_modulus in mag.
+        Columns I_mag, V_mag, E_VI, e_E_VI, distance_modulus, e_distance_modulus in mag; e_I_mag and e_V_mag hold where
+        there are any.
     settings : ExtinctionSettings
         Extinction and errors of the survey's magnitudes.
 
@@ -68,8 +72,8 @@ def add_intrinsic_photometry(stars: QTable, settings: ExtinctionSettings) -> QTa
         values(stars, "distance_modulus", "mag"),
         values(stars, "e_distance_modulus", "mag"),
     )
-    e_i = np.where(np.isnan(i_mag), np.nan, settings.e_I_mag)
-    e_v = np.where(np.isnan(v_mag), np.nan, settings.e_V_mag)
+    e_i = np.where(np.isnan(i_mag), np.nan, _errors_of(stars, "e_I_mag", settings.e_I_mag))
+    e_v = np.where(np.isnan(v_mag), np.nan, _errors_of(stars, "e_V_mag", settings.e_V_mag))
     a_v, a_i = settings.A_V_per_E_VI, settings.A_I_per_E_VI
     columns = {
         "e_I_mag": e_i,
@@ -83,6 +87,57 @@ def add_intrinsic_photometry(stars: QTable, settings: ExtinctionSettings) -> QTa
     }
     for name, data in columns.items():
         result[name] = float_column(data, "mag")
-    covariance = np.where(np.isnan(i_mag), np.nan, e_v**2 + a_v * e_reddening**2)
+    covariance = np.where(np.isnan(i_mag + modulus), np.nan, e_v**2 + a_v * e_reddening**2)
     result["cov_M_V_VI0"] = float_column(covariance, "mag2")
     return result
+
+
+def _errors_of(stars: QTable, name: str, assumed: float) -> FloatArray:
+    """Errors that the table has, and the assumed one of stars that have none."""
+    if name not in stars.colnames:
+        return np.full(len(stars), assumed)
+    own = values(stars, name, "mag")
+    with np.errstate(invalid="ignore"):
+        return np.where(np.isfinite(own) & (own >= 0), own, assumed)
+
+
+def put_given_photometry(stars: QTable) -> npt.NDArray[np.int64]:
+    """Put M_V and (V-I)_0 that the table of stars gives in the place of those that follow from its magnitudes.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Stars of `add_intrinsic_photometry`, changed in place; columns M_V_given and VI0_given [mag] with their errors,
+        if there are any.
+
+    Returns
+    -------
+    `~numpy.ndarray`
+        `~cbminer.flags.Flag` GIVEN_PHOTOMETRY for stars of which one of both was given, int64, shape (n,).
+
+    Raises
+    ------
+    InputFormatError
+        If one of both is given without a column of its errors.
+
+    Notes
+    -----
+    The covariance of a magnitude and a colour is not known if one of both is given, and set to 0. If errors of V or of
+    the reddening are in both it is positive in truth. The slope of the period-luminosity-colour relation with colour
+    is positive too, so that 0 makes the error of a distance from the relation larger than it is.
+    """
+    given = np.zeros(len(stars), dtype=bool)
+    for name in ("M_V", "VI0"):
+        own = stated(stars, f"{name}_given", "mag")
+        if own is None:
+            continue
+        known = np.isfinite(own.value)
+        given |= known
+        stars[name] = float_column(np.where(known, own.value, values(stars, name, "mag")), "mag")
+        stars[f"e_{name}"] = float_column(np.where(known, own.error, values(stars, f"e_{name}", "mag")), "mag")
+    if given.any():
+        both = np.isfinite(values(stars, "M_V", "mag") + values(stars, "VI0", "mag"))
+        unrelated = np.where(both, 0.0, np.nan)
+        covariance = np.where(given, unrelated, values(stars, "cov_M_V_VI0", "mag2"))
+        stars["cov_M_V_VI0"] = float_column(covariance, "mag2")
+    return np.where(given, int(Flag.GIVEN_PHOTOMETRY), 0).astype(np.int64)

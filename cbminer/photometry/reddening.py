@@ -1,14 +1,17 @@
-"""Reddening E(V-I) of the stars: of a map that the user gives, and of the mean of a Cloud as the last resort."""
+"""Reddening E(V-I) of stars: of the table of stars, of a map, and of the mean of a Cloud as the last resort."""
 
 from dataclasses import dataclass
 from typing import Literal, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+from astropy.table import QTable
 from pydantic import Field, model_validator
 
-from cbminer.columns import FloatArray
+from cbminer.columns import FloatArray, values
+from cbminer.errors import SettingsError
 from cbminer.flags import Flag
+from cbminer.photometry.stated import stated
 from cbminer.quantities import Degrees, Magnitudes, SettingsModel
 
 __all__ = [
@@ -19,6 +22,7 @@ __all__ = [
     "ReddeningSettings",
     "read_reddening_map",
     "reddening_of",
+    "star_reddening",
 ]
 
 _COLUMN = "name, or number from 1 on"
@@ -35,7 +39,8 @@ class ReddeningSettings(SettingsModel):
     """A reddening map to use instead of the mean, and how to read it."""
 
     map: str | None = Field(
-        default=None, description="table of cells, FITS image or HEALPix table; unset: the mean of the Cloud"
+        default=None,
+        description="table of cells, FITS image or HEALPix table; unset: the mean of the galaxy, if any",
     )
     quantity: Literal["E(V-I)", "E(B-V)"] | None = Field(
         default=None, description="what the map holds; unset: told by the name of the column or image"
@@ -135,11 +140,11 @@ class Reddening:
     Attributes
     ----------
     E_VI : `~numpy.ndarray`
-        E(V-I) in mag, shape (n,); never NaN.
+        E(V-I) in mag, shape (n,); NaN where unknown, which no star of a galaxy with a mean is.
     lower, upper : `~numpy.ndarray`
-        Errors of E(V-I) to lower and to higher values in mag, shape (n,).
+        Errors of E(V-I) to lower and to higher values in mag, shape (n,); NaN where unknown.
     flags : `~numpy.ndarray`
-        Bits of `~cbminer.flags.Flag` that tell where a substitute was used, shape (n,).
+        Bits of `~cbminer.flags.Flag` that tell where a substitute was used or nothing is known, shape (n,).
     """
 
     E_VI: FloatArray
@@ -194,18 +199,18 @@ def reddening_of(
     ra: FloatArray,
     dec: FloatArray,
     *,
-    mean: MeanReddening,
+    mean: MeanReddening | None,
     dust: ReddeningMap | None = None,
     star_scatter: float | None = None,
 ) -> Reddening:
-    """Reddening at positions: of the map where it tells, else the mean of the Cloud, flagged.
+    """Reddening at positions: of the map where it tells, else the mean of the galaxy, else unknown; both flagged.
 
     Parameters
     ----------
     ra, dec : `~numpy.ndarray`
         Positions in degrees, ICRS, shape (n,).
-    mean : MeanReddening
-        Mean and scatter of the Cloud.
+    mean : MeanReddening or None
+        Mean and scatter of the galaxy, if it has any.
     dust : ReddeningMap, optional
         A map.
     star_scatter : float, optional
@@ -216,6 +221,11 @@ def reddening_of(
     Reddening
         E(V-I), its errors and the flags.
 
+    Raises
+    ------
+    SettingsError
+        If the map has no errors, and there is nothing to take in their place.
+
     Notes
     -----
     A map gives the mean along the line of sight, about which hot stars scatter. A map without errors takes
@@ -224,17 +234,80 @@ def reddening_of(
     have part of it in their errors. Negative values, which maps have where the reddening is near zero, are kept and
     flagged: to clip them would redden the stars of clear fields on average.
     """
-    n_stars = len(ra)
-    unknown = np.full(n_stars, np.nan)
-    sample = MapSample(unknown, unknown, unknown, np.zeros(n_stars, dtype=bool)) if dust is None else dust.at(ra, dec)
+    sample = _sample(ra, dec, dust)
     untold = np.isnan(sample.E_VI)
-    flags = np.where(untold, int(Flag.MEAN_REDDENING), 0)
+    flags = np.where(untold, int(Flag.NO_REDDENING if mean is None else Flag.MEAN_REDDENING), 0)
     if dust is not None:
         flags |= np.where(sample.inside, 0, int(Flag.OUTSIDE_REDDENING_MAP))
         flags |= np.where(untold & sample.inside, int(Flag.BLANK_REDDENING), 0)
         flags |= np.where(sample.E_VI < 0, int(Flag.NEGATIVE_REDDENING), 0)
-    lower, upper = _errors(sample, untold, mean.scatter, star_scatter)
-    return Reddening(np.where(untold, mean.E_VI, sample.E_VI), lower, upper, flags.astype(np.int64))
+    common, scatter = (np.nan, np.nan) if mean is None else (mean.E_VI, mean.scatter)
+    lower, upper = _errors(sample, untold, scatter, star_scatter)
+    if np.isnan(lower[~untold]).any():
+        msg = (
+            "the reddening map has no errors at some stars, and these have no mean scatter: set star_scatter under "
+            "[reddening]"
+        )
+        raise SettingsError(msg)
+    return Reddening(np.where(untold, common, sample.E_VI), lower, upper, flags.astype(np.int64))
+
+
+def _sample(ra: FloatArray, dec: FloatArray, dust: ReddeningMap | None) -> MapSample:
+    """Ask a map; a star whose position is not known is outside of it."""
+    placed = np.isfinite(ra) & np.isfinite(dec)
+    if dust is not None and placed.all():
+        return dust.at(ra, dec)
+    stack, inside = np.full((3, len(ra)), np.nan), np.zeros(len(ra), dtype=bool)
+    if dust is not None:
+        part = dust.at(ra[placed], dec[placed])
+        stack[:, placed], inside[placed] = (part.E_VI, part.lower, part.upper), part.inside
+    return MapSample(stack[0], stack[1], stack[2], inside)
+
+
+def star_reddening(
+    stars: QTable, *, mean: MeanReddening | None, dust: ReddeningMap | None = None, star_scatter: float | None = None
+) -> Reddening:
+    """Reddening of stars: what the table gives for the star, else as `reddening_of` has it for its position.
+
+    Parameters
+    ----------
+    stars : `~astropy.table.QTable`
+        Stars of a catalogue: RAJ2000 and DEJ2000 and, if there is any, E_VI_given [mag] with its error.
+    mean : MeanReddening or None
+        Mean and scatter of the galaxy, if it has any.
+    dust : ReddeningMap, optional
+        A map.
+    star_scatter : float, optional
+        As in `reddening_of`; it is the error too of values of the table that have none, and without it the scatter of
+        the galaxy is. Errors that the table has are not made larger.
+
+    Returns
+    -------
+    Reddening
+        E(V-I), its errors and the flags.
+
+    Raises
+    ------
+    InputFormatError
+        If the table has reddenings without a column of their errors, and there is nothing to take in their place.
+    SettingsError
+        As `reddening_of` raises it.
+    """
+    ra, dec = values(stars, "RAJ2000", "deg"), values(stars, "DEJ2000", "deg")
+    found = reddening_of(ra, dec, mean=mean, dust=dust, star_scatter=star_scatter)
+    unstated = star_scatter if star_scatter is not None or mean is None else mean.scatter
+    own = stated(stars, "E_VI_given", "mag", error=unstated)
+    if own is None:
+        return found
+    known = np.isfinite(own.value)
+    with np.errstate(invalid="ignore"):
+        negative = np.where(own.value < 0, int(Flag.NEGATIVE_REDDENING), 0)
+    return Reddening(
+        np.where(known, own.value, found.E_VI),
+        np.where(known, own.error, found.lower),
+        np.where(known, own.error, found.upper),
+        np.where(known, negative, found.flags).astype(np.int64),
+    )
 
 
 def _errors(

@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 WHAT = "reddening map"
-# OGLE writes 9.999 and 99.999 for what is unknown, HEALPix -1.6375e30; no line of sight through the Clouds comes near.
+# OGLE writes 9.999 and 99.999 for what is unknown, HEALPix -1.6375e30; no line of sight through the Clouds comes near,
+# and no OB star is seen through those of the Galactic plane that do.
 _UNKNOWN_FROM = 9.99
 # VizieR writes E(V-I) as E_V-I_ in VOTable and FITS.
 _VALUE_NAMES = {

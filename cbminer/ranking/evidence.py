@@ -12,6 +12,7 @@ from cbminer.classifier.calibration import with_prior
 from cbminer.classifier.classes import CLASSES
 from cbminer.classifier.prediction import ClassPrior
 from cbminer.columns import FloatArray, values
+from cbminer.galaxies import CLOUDS, Galaxy
 from cbminer.ranking.hypotheses import Hypothesis
 from cbminer.ranking.light_curves import CurveEvidence, light_curve_evidence
 from cbminer.ranking.mixture import PopulationPlaces, StarEvidence
@@ -20,7 +21,7 @@ from cbminer.resources import grid_path
 from cbminer.theory.density import PopulationDensity
 from cbminer.theory.grid import read_grid
 from cbminer.theory.phases import Phase
-from cbminer.theory.population import Cloud, make_population
+from cbminer.theory.population import make_population
 from cbminer.theory.population_settings import PopulationSettings
 
 __all__ = ["PopulationDensities", "curve_evidence", "gather_evidence", "place_errors", "population_densities"]
@@ -36,13 +37,18 @@ class PopulationDensities:
     Attributes
     ----------
     everywhere : dict of str to PopulationDensity
-        Of all pairs that are seen, by hypothesis.
+        Of all pairs that are seen, by hypothesis; empty where there is no population.
     counted : dict of str to PopulationDensity
         Of those within the limits of magnitude and period of the sample: its contours make the bona fide set.
     """
 
     everywhere: dict[Hypothesis, PopulationDensity]
     counted: dict[Hypothesis, PopulationDensity]
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a population."""
+        return bool(self.everywhere)
 
     def places(self, stars: QTable) -> PopulationPlaces:
         """Give the densities at stars.
@@ -55,8 +61,12 @@ class PopulationDensities:
         Returns
         -------
         PopulationPlaces
-            The densities, convolved with the errors of each star.
+            The densities, convolved with the errors of each star; NaN, and numbers of 0, without a population.
         """
+        if not self.known:
+            unknown = np.full(len(stars), np.nan)
+            nothing = dict.fromkeys(_PHASES, unknown)
+            return PopulationPlaces(density=nothing, in_period=nothing, number=dict.fromkeys(_PHASES, 0.0))
         place, errors = _place(stars), _place_errors(stars)
         return PopulationPlaces(
             density={name: density.at(*place.T, **errors) for name, density in self.everywhere.items()},
@@ -77,6 +87,8 @@ class PopulationDensities:
         `~numpy.ndarray`
             Credible levels, shape (n,); NaN where something is unknown.
         """
+        if not self.known:
+            return np.full(len(stars), np.nan)
         return self.counted["contact"].credible_level(*_place(stars).T, **_place_errors(stars))
 
     def hull_distance(self, stars: QTable) -> FloatArray:
@@ -92,33 +104,39 @@ class PopulationDensities:
         `~numpy.ndarray`
             0 within reach of a model; NaN where something is unknown; shape (n,).
         """
+        if not self.known:
+            return np.full(len(stars), np.nan)
         return self.everywhere["contact"].distance(*_place(stars).T, **_place_errors(stars))
 
 
 def population_densities(
-    galaxy: Cloud, *, settings: PopulationSettings, grid: str | None = None
+    galaxy: Galaxy, *, settings: PopulationSettings, grid: str | None = None
 ) -> PopulationDensities:
-    """Make the population of a Cloud, and the densities of its contact and near-contact pairs.
+    """Make the population of a galaxy, and the densities of its contact and near-contact pairs.
 
     Parameters
     ----------
-    galaxy : {"LMC", "SMC"}
-        The Cloud.
+    galaxy : {"LMC", "SMC", "MW"}
+        The galaxy.
     settings : PopulationSettings
         What is born, how it is seen, and which of it counts.
     grid : str, optional
-        Folder of a grid of models; the package's by default.
+        Folder of a grid of models; the package's by default, which has none of the Milky Way.
 
     Returns
     -------
     PopulationDensities
-        The densities.
+        The densities; none of the Milky Way without a grid.
 
     Raises
     ------
     InputFormatError
         If the grid is damaged, or holds no pair in contact or near contact.
+    SettingsError
+        If there is a grid for the Milky Way, but no star-formation rate.
     """
+    if grid is None and galaxy not in CLOUDS:
+        return PopulationDensities({}, {})
     folder = Path(grid).expanduser() if grid else grid_path(f"roche-sse/{galaxy.lower()}/runs.parquet").parent
     population = make_population(read_grid(folder), galaxy, settings=settings)
     return PopulationDensities(

@@ -72,6 +72,11 @@ class PopulationPlaces:
     in_period: Mapping[Hypothesis, FloatArray]
     number: Mapping[Hypothesis, float]
 
+    @property
+    def known(self) -> bool:
+        """Whether theory says anything."""
+        return sum(self.number.values()) > 0
+
 
 @dataclass(frozen=True)
 class StarEvidence:

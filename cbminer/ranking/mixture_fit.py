@@ -93,6 +93,8 @@ class _Fit:
         self.stars, self.settings = stars, settings
         first = next(iter(stars))
         self.hypothesis, self.beforehand = first.curve.hypothesis, first.curve.within
+        # Without a population contact and near contact lie where the survey has them, as the other kinds do.
+        self.predicted = PREDICTED if first.population.known else ()
         self.numbers = np.array([first.population.number.get(HYPOTHESES[k], 0.0) for k in PREDICTED])
         self.grid = self._grid(errors)
         self.weights = ArrayBlocks()
@@ -123,7 +125,7 @@ class _Fit:
             responsibility = np.zeros((len(block.place), len(HYPOTHESES)))
             responsibility[counted] = np.exp(block.curve.by_hypothesis()[counted])
             from_theory = np.zeros_like(responsibility)
-            for k in PREDICTED:
+            for k in self.predicted:
                 from_theory[:, k] = responsibility[:, k] * (0.5 if self.settings.learn_places else 1.0)
             self._add(sums, number, block, responsibility, from_theory)
         return sums
@@ -162,10 +164,9 @@ class _Fit:
     def _maximise(self, sums: _Sums, within: FloatArray) -> SurveyMixture:
         """Shares and densities of given responsibilities."""
         predicted = np.zeros(len(HYPOTHESES))
-        for k in PREDICTED:
-            predicted[k] = (sums.theory[k] + _THEORY_STARS) / (sums.located[k] + 2.0 * _THEORY_STARS)
-        if not self.settings.learn_places:
-            predicted[list(PREDICTED)] = 1.0
+        for k in self.predicted:
+            learned = (sums.theory[k] + _THEORY_STARS) / (sums.located[k] + 2.0 * _THEORY_STARS)
+            predicted[k] = learned if self.settings.learn_places else 1.0
         densities = tuple(self._densities(sums))
         share = self._shares(sums.of_hypothesis)
         return SurveyMixture(

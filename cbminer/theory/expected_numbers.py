@@ -150,7 +150,7 @@ def _described(table: QTable, population: Population, errors: ModelErrors) -> QT
     table.meta = {
         "galaxy": population.galaxy,
         "Z": population.metallicity,
-        "Z_of_the_Cloud": CLOUD_METALLICITIES[population.galaxy],
+        "Z_of_the_Cloud": CLOUD_METALLICITIES.get(population.galaxy),
         "metallicity_differs": population.metallicity_differs,
         "star_formation_rate": population.star_formation_rate,
         "companions_a_primary": round(companions_a_primary(population.settings, population.laws), 6),

@@ -1,14 +1,14 @@
-"""Populations: how many binaries of each phase there are in a Cloud, and where they lie."""
+"""Populations: how many binaries of each phase there are in a galaxy, and where they lie."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from cbminer.columns import FloatArray, label_column
 from cbminer.errors import InputFormatError
+from cbminer.galaxies import Cloud, Galaxy
 from cbminer.theory.binning import time_in_bins
 from cbminer.theory.birth import BirthLaws
 from cbminer.theory.density import PopulationDensity
@@ -28,7 +28,6 @@ from cbminer.theory.weights import InitialCells, RegularCells, initial_cells
 
 __all__ = ["Cloud", "Population", "births_a_mass", "companions_a_primary", "make_population"]
 
-Cloud = Literal["LMC", "SMC"]
 _AT_ZAMS = (EndReason.ROCHE_OVERFLOW_AT_ZAMS.value, EndReason.L2_OVERFLOW_AT_ZAMS.value)
 _MASS_RATIO_EDGES = np.linspace(0.0, 1.0, 101)
 _LOG_PERIOD_BIN = 0.02
@@ -43,8 +42,8 @@ class Population:
     ----------
     grid : EvolutionGrid
         The models.
-    galaxy : {"LMC", "SMC"}
-        Cloud whose star-formation rate holds.
+    galaxy : {"LMC", "SMC", "MW"}
+        Galaxy whose star-formation rate holds.
     settings : PopulationSettings
         What is born and how it is seen.
     cells : RegularCells or IrregularCells
@@ -56,7 +55,7 @@ class Population:
     """
 
     grid: EvolutionGrid
-    galaxy: Cloud
+    galaxy: Galaxy
     settings: PopulationSettings
     cells: InitialCells
     counted: npt.NDArray[np.bool_]
@@ -74,8 +73,9 @@ class Population:
 
     @property
     def metallicity_differs(self) -> bool:
-        """Whether it is off that of the Cloud by more than 0.1 dex."""
-        return bool(abs(np.log10(self.metallicity / CLOUD_METALLICITIES[self.galaxy])) > _METALLICITY_LIMIT)
+        """Whether it is off that of the Cloud by more than 0.1 dex; stars of the Milky Way have none in common."""
+        of_stars = CLOUD_METALLICITIES.get(self.galaxy)
+        return of_stars is not None and bool(abs(np.log10(self.metallicity / of_stars)) > _METALLICITY_LIMIT)
 
     @cached_property
     def run_weights(self) -> FloatArray:
@@ -85,8 +85,7 @@ class Population:
     @property
     def star_formation_rate(self) -> float:
         """Solar masses a year."""
-        formed = self.settings.star_formation
-        return formed.rate_LMC if self.galaxy == "LMC" else formed.rate_SMC
+        return self.settings.star_formation.rate(self.galaxy)
 
     @property
     def births(self) -> FloatArray:
@@ -133,7 +132,7 @@ class Population:
         Returns
         -------
         float
-            Expected number in the Cloud.
+            Expected number in the galaxy.
         """
         return float(self._weights(self.steps.pieces(phase), detected=detected).sum())
 
@@ -302,16 +301,16 @@ def _period_edges(pieces: PhasePieces) -> FloatArray:
 
 
 def make_population(
-    grid: EvolutionGrid, galaxy: Cloud = "LMC", *, settings: PopulationSettings | None = None
+    grid: EvolutionGrid, galaxy: Galaxy = "LMC", *, settings: PopulationSettings | None = None
 ) -> Population:
-    """Make the population of a Cloud from a grid of models.
+    """Make the population of a galaxy from a grid of models.
 
     Parameters
     ----------
     grid : EvolutionGrid
         Models of one metallicity.
-    galaxy : {"LMC", "SMC"}, optional
-        Cloud whose star-formation rate holds.
+    galaxy : {"LMC", "SMC", "MW"}, optional
+        Galaxy whose star-formation rate holds.
     settings : PopulationSettings, optional
         What is born and how it is seen.
 
@@ -325,6 +324,8 @@ def make_population(
     InputFormatError
         If the grid cannot stand for a population: several metallicities, runs of unknown or equal initial values, or
         no extent in mass, mass ratio or period.
+    SettingsError
+        If the star-formation rate of the galaxy is not set.
 
     Examples
     --------
@@ -334,6 +335,7 @@ def make_population(
     >>> density.at(-0.1, -3.0, -0.25, e_M_V=0.12, e_VI0=0.06)              # doctest: +SKIP
     """
     chosen = settings or PopulationSettings()
+    chosen.star_formation.rate(galaxy)
     counted = np.ones(len(grid), dtype=bool)
     if chosen.overflow_at_zams == "leave out":
         counted = ~_overflows_at_once(grid)

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from cbminer.errors import SettingsError
+from cbminer.galaxies import Galaxy
 from cbminer.quantities import Days, Magnitudes, SettingsModel
 from cbminer.theory.pair_colours import ColourSettings
 from cbminer.theory.phases import PhaseSettings
@@ -104,6 +106,12 @@ class StarFormationSettings(SettingsModel):
         default=0.2, gt=0, description="solar masses a year in the LMC; assumed, of the order of published rates"
     )
     rate_SMC: float = Field(default=0.05, gt=0, description="the same in the SMC; assumed")
+    rate_MW: float | None = Field(
+        default=None,
+        gt=0,
+        description="the same in the part of the Milky Way that the survey covers; a population of it needs one, "
+        "though odds depend on the ratio of its numbers alone",
+    )
     e_log_rate: float = Field(
         default=0.3, ge=0, description="error of the logarithm of the rate in dex: a factor of two; assumed"
     )
@@ -119,6 +127,33 @@ class StarFormationSettings(SettingsModel):
         default=False,
         description="whether the mass formed holds the companions too: numbers fall by 1 + binary fraction x mean q",
     )
+
+    def rate(self, galaxy: Galaxy) -> float:
+        """Star-formation rate of a galaxy.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC", "MW"}
+            The galaxy.
+
+        Returns
+        -------
+        float
+            Solar masses a year.
+
+        Raises
+        ------
+        SettingsError
+            If it is not set.
+        """
+        found = {"LMC": self.rate_LMC, "SMC": self.rate_SMC, "MW": self.rate_MW}[galaxy]
+        if found is None:
+            msg = (
+                f"a population of the {galaxy} needs its star-formation rate: set rate_{galaxy} under "
+                "[population.star_formation]"
+            )
+            raise SettingsError(msg)
+        return found
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
