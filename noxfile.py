@@ -22,7 +22,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the tests, and execute the notebooks."""
-    session.install("-e", ".[dev,docs,fit,notebooks,observe,train]")
+    session.install("-e", ".[dev,docs,fit,notebooks,observe,scale,train]")
     session.run("pytest", *session.posargs)
 
 

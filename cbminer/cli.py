@@ -7,7 +7,7 @@ from contextlib import closing
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,6 +33,7 @@ from cbminer.terminal import TerminalMonitor
 
 if TYPE_CHECKING:
     from cbminer.engine import Engine
+    from cbminer.galaxies import Galaxy
     from cbminer.kept_measurements import KeptMeasurements
     from cbminer.pipeline import Selection
     from cbminer.settings import Settings
@@ -70,17 +71,19 @@ app.command("export")(export)
 
 
 class GalaxyChoice(StrEnum):
-    """Clouds that can be asked for."""
+    """Galaxies that can be asked for; both are the Clouds."""
 
     LMC = "LMC"
     SMC = "SMC"
     BOTH = "both"
+    MW = "MW"
 
 
-_CLOUDS: dict[GalaxyChoice, list[Literal["LMC", "SMC"]]] = {
+_GALAXIES: dict[GalaxyChoice, list["Galaxy"]] = {
     GalaxyChoice.LMC: ["LMC"],
     GalaxyChoice.SMC: ["SMC"],
     GalaxyChoice.BOTH: ["LMC", "SMC"],
+    GalaxyChoice.MW: ["MW"],
 }
 
 
@@ -135,7 +138,9 @@ def _root(
 @app.command()
 def select(
     *,
-    galaxy: Annotated[GalaxyChoice, typer.Option(help="The Cloud to mine.", case_sensitive=False)],
+    galaxy: Annotated[
+        GalaxyChoice, typer.Option(help="The Cloud to mine, both, or MW: the Milky Way.", case_sensitive=False)
+    ],
     survey: Annotated[
         SurveyChoice, typer.Option(help="Observed stars of OGLE, or a simulated survey.", case_sensitive=False)
     ] = SurveyChoice.OGLE,
@@ -179,6 +184,7 @@ def select(
     from cbminer.report.products import write_products
     from cbminer.report.summary import summary_lines
     from cbminer.settings import load_settings
+    from cbminer.survey.archive import is_url
 
     if survey is SurveyChoice.MOCK and archive is not None:
         msg = "--survey mock makes its own archive: leave out --archive"
@@ -186,6 +192,9 @@ def select(
     given = {"archive": archive, "morph": morph, "reddening": reddening, "seed": seed, "catalogue": catalogue}
     given |= {"strict": strict or None, "offline": offline or None}
     resolved = _with_options(load_settings(settings), given)
+    if galaxy is GalaxyChoice.MW and (survey is SurveyChoice.MOCK or is_url(resolved.survey.archive)):
+        msg = "stars of the Milky Way come from a table or a HATS catalogue: name it with --archive"
+        raise typer.BadParameter(msg)
     folder = out or Path(_default_folder(galaxy, survey))
     check_output_folder(folder, overwrite=overwrite)
     monitor, kept = TerminalMonitor(), KeptMeasurements(cache_folder(cache) / "unfinished")
@@ -220,6 +229,9 @@ def fetch(
     cache: CacheOption = None,
 ) -> None:
     """Fetch the catalogue and the light curves of a Cloud into the cache, going on where an earlier call ended."""
+    if galaxy is GalaxyChoice.MW:
+        msg = "no server has the Milky Way in OGLE's layout: fetch LMC, SMC or both"
+        raise typer.BadParameter(msg)
     from cbminer.fetching import fetch_survey, plan_survey, refuse_folder
     from cbminer.settings import load_settings
     from cbminer.survey.archive import open_archive
@@ -228,7 +240,7 @@ def fetch(
     opened = open_archive(
         resolved.survey.archive, cache=cache_folder(cache), fetching=resolved.fetch, table=resolved.table
     )
-    server, clouds = refuse_folder(opened), _CLOUDS[galaxy]
+    server, clouds = refuse_folder(opened), _GALAXIES[galaxy]
     for cloud in clouds if ask_again else []:
         server.ask_again(cloud)
     if dry_run:
@@ -332,7 +344,7 @@ def _selection(
     """Open what a run reads, and judge its stars."""
     from cbminer.pipeline import open_survey, open_vizier, run_selection
 
-    clouds = _CLOUDS[galaxy]
+    clouds = _GALAXIES[galaxy]
     archive = open_survey(survey.value, clouds, settings=settings, cache=cache, monitor=monitor)
     with closing(open_vizier(settings, cache=cache, monitor=monitor)) as vizier:
         return run_selection(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cbminer.cli_engine import EngineChoice, EngineOption, SchedulerOption
 from cbminer.terminal import TerminalMonitor
 
 __all__ = ["measure"]
@@ -33,10 +34,13 @@ def measure(
     ] = None,
     settings: Annotated[Path | None, typer.Option(help="Settings file in TOML; [table] names the columns.")] = None,
     out: Annotated[Path | None, typer.Option(help="Output folder. Default: cbminer-measure-NAME.")] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Threads. Default: one a core.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Threads or worker processes. Default: one a core.")] = None,
+    engine: EngineOption = EngineChoice.THREADS,
+    scheduler: SchedulerOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output of an earlier call.")] = False,
 ) -> None:
     """Measure every star of a table of light curves: period, shape, c and class. Nothing is selected."""
+    from cbminer.engine import open_engine
     from cbminer.output import check_output_folder, output_folder
     from cbminer.report.table_products import describe_measured, write_measured
     from cbminer.settings import load_settings
@@ -49,9 +53,8 @@ def measure(
     folder = out or Path(f"cbminer-measure-{tables[0].name.partition('.')[0]}")
     check_output_folder(folder, overwrite=overwrite)
     monitor = TerminalMonitor()
-    measured = measure_table(
-        tables, settings=resolved, periods=periods, jobs=jobs or os.cpu_count() or 1, monitor=monitor
-    )
+    with open_engine(engine.value, jobs=jobs or os.cpu_count() or 1, scheduler=scheduler) as opened:
+        measured = measure_table(tables, settings=resolved, periods=periods, engine=opened, monitor=monitor)
     with output_folder(folder, overwrite=overwrite) as temporary, monitor.step("writing tables and figures", None):
         write_measured(temporary, measured, settings=resolved, command=shlex.join(["cbminer", *sys.argv[1:]]))
     for line in describe_measured(measured):

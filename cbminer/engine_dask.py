@@ -32,7 +32,8 @@ __all__ = ["DaskEngine", "open_dask"]
 # Seconds: for the answer of a scheduler, for a worker where there is none, and between looks at the workers.
 CONNECT_WAIT = 30.0
 WORKER_WAIT = 120.0
-LOOK_EVERY = 10.0
+LOOK_EVERY = 5.0
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.001, 0.05
 # Workers of this machine that end while they have a chunk at hand, until it is taken to be the reason.
 _WORKERS_A_CHUNK = 3
 # Points of a chunk come with its call, and Dask warns of more than 10 MB.
@@ -140,18 +141,29 @@ class _Sent(Generic[Result]):
     def result(self) -> Result:
         """Wait for the result for as long as there are workers."""
         while True:
+            self._wait()
             try:
-                found: Result = self.future.result(timeout=LOOK_EVERY)
+                # Even now its worker may go, and the call be made again.
+                found: Result = self.future.result(timeout=WORKER_WAIT)
             except TimeoutError:
                 if self.future.status == "error":
                     raise
-                self.engine.refuse_without_workers()
             except KilledWorker as error:
                 raise _killed(self.about, error) from error
             except CancelledError as error:
                 raise _lost(self.engine.place, error) from error
             else:
                 return found
+
+    def _wait(self) -> None:
+        # A wait of Dask that ends too early leaves an error in its log.
+        pause, last = _SHORTEST_PAUSE, time.monotonic()
+        while not self.future.done():
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+            if time.monotonic() - last > LOOK_EVERY:
+                self.engine.refuse_without_workers()
+                last = time.monotonic()
 
     def cancel(self) -> None:
         """Take the call back."""
@@ -187,9 +199,8 @@ def open_dask(*, jobs: int, scheduler: str | None = None) -> Iterator[DaskEngine
         client = stack.enter_context(_connected(address))
         if not scheduler:
             client.register_plugin(_OwnWorker())
-        engine = _checked(
-            client, f"the cluster of scheduler {scheduler}" if scheduler else "the cluster on this machine"
-        )
+        place = f"the cluster of scheduler {scheduler}" if scheduler else "the cluster on this machine"
+        engine = _checked(client, place)
         try:
             yield engine
         except BaseException:

@@ -6,7 +6,6 @@ from typing import Literal
 
 from rich.filesize import decimal
 
-from cbminer.columns import label_column
 from cbminer.errors import SettingsError
 from cbminer.monitor import Monitor
 from cbminer.survey.archive import Archive, RemoteArchive
@@ -72,17 +71,17 @@ def fetch_survey(
     """
     for galaxy in galaxies:
         reading = archive.catalogue(galaxy, monitor=monitor)
-        n_stars = len(reading.stars)
+        n_stars = reading.n_stars
         release = "simulated" if archive.is_mock(galaxy) else reading.release
         yield f"{galaxy}  catalogue: {n_stars:,} stars ({release})"
         if reading.set_aside:
             yield f"{galaxy}  {len(reading.set_aside):,} lines set aside"
         if what == "catalogue":
             continue
-        stars = label_column(reading.stars, "id").tolist()
+        stars = reading.ids()
         store = archive.light_curves(galaxy, stars, bands=BANDS, monitor=monitor)
-        counts = ", ".join(f"{len(store.stars(band)):,} in {band}" for band in BANDS)
-        without = len(set(stars) - set(store.stars("I")))
+        counts = ", ".join(f"{len(store.names(band)):,} in {band}" for band in BANDS)
+        without = int((~store.has(stars)).sum())
         yield f"{galaxy}  light curves: {counts}; {decimal(store.size)} in the store; {without:,} stars have none in I"
 
 

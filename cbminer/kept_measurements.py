@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from cbminer.classifier.prediction import classifier_model
 from cbminer.errors import OutputError
 from cbminer.measurement import MeasuredStars, MeasurementSettings, StarTask
-from cbminer.survey.store import LightCurveStore
+from cbminer.survey.store import LightCurveStore, StoredFile
 from cbminer.survey.textfile import SetAside
 from cbminer.whole_file import written_whole
 
@@ -69,7 +69,9 @@ class KeptMeasurements:
         common.append(classifier_model(settings.classifier.model).digest())
 
         def place(tasks: Sequence[StarTask]) -> Path:
-            path = self.folder / f"{_digest([common, [_describe(task, store) for task in tasks]])}.npz"
+            sources = store.sources([task.star for task in tasks])
+            stars = [_describe(task, source) for task, source in zip(tasks, sources, strict=True)]
+            path = self.folder / f"{_digest([common, stars])}.npz"
             self._used.add(path)
             return path
 
@@ -94,8 +96,7 @@ def _newest_source() -> int:
     return max(path.stat().st_mtime_ns for path in Path(__file__).parent.rglob("*.py"))
 
 
-def _describe(task: StarTask, store: LightCurveStore) -> list[str]:
-    source = store.source(task.star)
+def _describe(task: StarTask, source: StoredFile | None) -> list[str]:
     numbers = (float(number).hex() for number in (task.period, task.epoch, task.VI0))
     return [task.star, *numbers, "" if source is None else source.sha256]
 

@@ -18,14 +18,16 @@ from cbminer.chunk_measurement import measure_chunks, measure_groups
 from cbminer.classifier.prediction import classifier_model
 from cbminer.columns import FloatArray, label_column, values
 from cbminer.engine import Engine, open_engine
-from cbminer.errors import InputFormatError
+from cbminer.errors import InputFormatError, SettingsError
 from cbminer.flags import Flag
+from cbminer.galaxies import GALAXIES, Galaxy
 from cbminer.kept_measurements import KeptMeasurements
 from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, read_and_fit
 from cbminer.monitor import Monitor
 from cbminer.morphology.calibration import CCalibration, calibrate_c
 from cbminer.morphology.published import VIZIER, MorphologyTable, morphology_by_star, read_morphology_table
 from cbminer.morphology.shape import ShapeSettings
+from cbminer.photometry.cloud_settings import common_distance, mean_reddening
 from cbminer.photometry.reddening import ReddeningMap, read_reddening_map
 from cbminer.provenance import InputFile, hash_files, hash_group
 from cbminer.ranking.evidence import PopulationDensities
@@ -43,13 +45,14 @@ from cbminer.steps import (
     add_shapes,
     choose_c,
     cloud_population,
+    galaxy_notes,
     star_tasks,
 )
 from cbminer.survey.archive import Archive, TableArchive, open_archive
 from cbminer.survey.mock import MOCK_PREFIX, MockCloud, build_mock_archive
 from cbminer.survey.offline import NoNetwork
 from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading
-from cbminer.survey.star_names import name_list
+from cbminer.survey.star_names import StarNames
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
 from cbminer.survey.vizier import Vizier
@@ -64,9 +67,6 @@ __all__ = [
     "open_vizier",
     "run_selection",
 ]
-
-Galaxy = Literal["LMC", "SMC"]
-GALAXIES: tuple[Galaxy, ...] = ("LMC", "SMC")
 
 
 @dataclass(frozen=True)
@@ -256,14 +256,17 @@ def open_vizier(settings: Settings, *, cache: Path, refresh: bool = False, monit
 
 
 def _mock_cloud(galaxy: Galaxy, settings: Settings) -> MockCloud:
-    cloud = settings.cloud[galaxy]
+    if galaxy == "MW":
+        msg = f"there is no simulated survey of the {galaxy}: leave out --survey mock"
+        raise SettingsError(msg)
+    distance, reddening = common_distance(settings.cloud, galaxy), mean_reddening(settings.cloud, galaxy)
     return MockCloud(
         name=galaxy,
         n_stars=settings.mock.n_lmc if galaxy == "LMC" else settings.mock.n_smc,
-        distance_modulus=cloud.distance.distance_modulus,
-        depth_scatter=cloud.distance.depth,
-        mean_E_VI=cloud.reddening.E_VI,
-        scatter_E_VI=cloud.reddening.scatter,
+        distance_modulus=distance.distance_modulus,
+        depth_scatter=distance.depth,
+        mean_E_VI=reddening.E_VI,
+        scatter_E_VI=reddening.scatter,
     )
 
 
@@ -452,10 +455,10 @@ def _wanted_stars(
     reading: CatalogueReading,
     prepare: Callable[[QTable], tuple[QTable, npt.NDArray[np.bool_]]],
     settings: Settings,
-) -> Iterable[str]:
+) -> Iterable[str] | StarNames:
     """Name the stars whose light curves are read."""
     if _everyone(archive, settings):
-        return name_list(reading.ids())
+        return reading.ids()
     return (
         star for stars, wanted in map(prepare, reading.blocks) for star in label_column(stars, "id")[wanted].tolist()
     )
@@ -527,7 +530,8 @@ def _judge_cloud(
         release=cloud.reading.release if cloud.survey != "mock" else "simulated",
         light_curves=cloud.store,
         ranker=ranker,
-        notes=_notes(run.archive, galaxy, cloud.reading, cloud.store, cloud.survey),
+        notes=_notes(run.archive, galaxy, cloud.reading, cloud.store, cloud.survey)
+        + galaxy_notes(galaxy, next(iter(cloud.reading.blocks)).colnames, settings),
         inputs=list(_inputs(cloud)),
     )
 
@@ -592,7 +596,7 @@ def _spare_curves(stars: Iterable[str]) -> list[SetAside]:
 def _notes(archive: Archive, galaxy: str, reading: CatalogueReading, store: LightCurveStore, survey: str) -> list[str]:
     notes = []
     place = archive.place(galaxy)
-    if not store.stars("I"):
+    if not len(store.names("I")):
         where = place if isinstance(archive, TableArchive) else f"{place}/phot/I"
         notes.append(f"no light curves: none are in {where}, so the shape of every star stays undecided")
     absent = [name for name in ("ell.dat", "remarks.txt") if reading.counts.get(f"{name} missing")]

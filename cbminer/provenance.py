@@ -3,7 +3,7 @@
 import hashlib
 import json
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -110,29 +110,30 @@ def hash_files(name: str, paths: Iterable[Path]) -> InputFile:
     InputFile
         Sizes added up, and the SHA-256 of all contents; of a group it covers the names and hashes of the members.
     """
-    return hash_group(name, [(path.name, path.stat().st_size, _sha256(path)) for path in paths])
+    return hash_group(name, ((path.name, path.stat().st_size, _sha256(path)) for path in paths))
 
 
-def hash_group(name: str, members: Sequence[tuple[str, int, str]]) -> InputFile:
+def hash_group(name: str, members: Iterable[tuple[str, int, str]]) -> InputFile:
     """Hash files whose own hashes are known.
 
     Parameters
     ----------
     name : str
         Name of the file or of the group.
-    members : sequence of (str, int, str)
-        Name, bytes and SHA-256 of each file, in a fixed order.
+    members : iterable of (str, int, str)
+        Name, bytes and SHA-256 of each file, in a fixed order. None of them is kept.
 
     Returns
     -------
     InputFile
         Sizes added up, and the hash of a single file, or that of the names and hashes of several.
     """
-    size = sum(member[1] for member in members)
-    if len(members) == 1:
-        return InputFile(name, size, members[0][2])
-    listing = "".join(f"{digest}  {member}\n" for member, _, digest in members)
-    return InputFile(name, size, hashlib.sha256(listing.encode()).hexdigest(), len(members))
+    listing = hashlib.sha256()
+    size, n_files, only = 0, 0, ""
+    for member, member_size, digest in members:
+        listing.update(f"{digest}  {member}\n".encode())
+        size, n_files, only = size + member_size, n_files + 1, digest
+    return InputFile(name, size, only if n_files == 1 else listing.hexdigest(), n_files)
 
 
 def _sha256(path: Path) -> str:

@@ -104,6 +104,9 @@ class ReportSettings(SettingsModel):
         ge=0,
         description="stars that report.html holds as points with all their numbers, candidates first",
     )
+    table_max: int = Field(
+        default=2000, ge=0, description="candidates, the first by rank, that report.html and vetting sheets list"
+    )
 
 
 class Settings(SettingsModel):

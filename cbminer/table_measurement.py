@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from astropy.table import QTable, vstack
 from cbminer.catalogue.schema import COLUMNS, ColumnSpec, round_columns, spec_of
 from cbminer.classifier.prediction import classifier_model
 from cbminer.columns import float_column, text_column, values
+from cbminer.engine import Call, Engine, in_order, open_engine
 from cbminer.flags import Flag
 from cbminer.measurement import FittedChunk, MeasuredStars, StarTask, fit_curves, single_threaded_algebra, summarise
 from cbminer.monitor import Monitor
@@ -76,12 +77,17 @@ class MeasuredTable:
     inputs: list[InputFile]
 
 
+# Table, curves for the atlas and counts of a chunk.
+_Measured = tuple[QTable, list[ShownCurve], Counter[str]]
+
+
 def measure_table(
     paths: Sequence[Path],
     *,
     settings: Settings,
     periods: Path | None = None,
     jobs: int = 1,
+    engine: Engine | None = None,
     monitor: Monitor | None = None,
 ) -> MeasuredTable:
     """Measure the light curves of tables.
@@ -96,14 +102,16 @@ def measure_table(
         Table of periods [d] by star, perhaps with epochs [HJD]; they count before those of the tables. Stars without
         a period are searched for one.
     jobs : int, optional
-        Threads.
+        Threads, where no engine is given.
+    engine : Engine, optional
+        Who measures.
     monitor : Monitor, optional
         Where progress is told.
 
     Returns
     -------
     MeasuredTable
-        The measured stars. Neither the order of the rows nor the number of threads changes them.
+        The measured stars. Neither the order of the rows nor the engine changes them.
 
     Raises
     ------
@@ -113,24 +121,27 @@ def measure_table(
         If a table is not as the layout says, or holds no points to measure.
     OutputError
         If there is no room for points that wait outside of memory.
+    EngineError
+        If workers were lost.
     """
     monitor = monitor or Monitor()
     classifier_model(settings.classifier.model)
     listed = ListedPeriods({}, {}) if periods is None else read_periods(periods)
     limit = settings.measurement.cleaning.max_mag_err
-    with collect_points(paths, settings=settings.table, max_mag_err=limit) as points, single_threaded_algebra():
+    with (
+        collect_points(paths, settings=settings.table, max_mag_err=limit) as points,
+        single_threaded_algebra(),
+        nullcontext(engine) if engine else open_engine("threads", jobs=jobs) as chosen,
+    ):
         parts: list[QTable] = []
         shown: list[ShownCurve] = []
         counts: Counter[str] = Counter()
-        survey = points.layout.survey
-        with monitor.step("measuring light curves", points.n_stars) as advance, ThreadPoolExecutor(jobs) as pool:
-            for block in points.blocks():
-                chunks = list(_chunks(_with_periods(block, listed), settings.lightcurves.chunk))
-                for table, curves, found in pool.map(lambda chunk: _measure(chunk, settings, survey), chunks):
-                    parts.append(table)
-                    counts += found
-                    shown = _best([*shown, *curves], settings.report.atlas_max)
-                    advance(len(table))
+        with monitor.step("measuring light curves", points.n_stars) as advance:
+            for table, curves, found in in_order(chosen, _calls(points, listed, settings)):
+                parts.append(table)
+                counts += found
+                shown = _best([*shown, *curves], settings.report.atlas_max)
+                advance(len(table))
         stars = vstack(parts, metadata_conflicts="silent")
         stars = stars[star_order([str(star) for star in stars["id"]])]
         return MeasuredTable(
@@ -141,6 +152,13 @@ def measure_table(
             notes=[*_notes_on_times(settings.table), *_notes(points, stars, listed)],
             inputs=[hash_files(path.name, [path]) for path in (*paths, *([periods] if periods else []))],
         )
+
+
+def _calls(points: TablePoints, listed: ListedPeriods, settings: Settings) -> Iterator[Call[_Measured]]:
+    for block in points.blocks():
+        for chunk in _chunks(_with_periods(block, listed), settings.lightcurves.chunk):
+            stars = chunk.curves.stars
+            yield Call(_measure, (chunk, settings, points.layout.survey), f"stars {stars[0]} .. {stars[-1]}")
 
 
 def _with_periods(block: TableBlock, listed: ListedPeriods) -> TableBlock:
@@ -158,7 +176,7 @@ def _chunks(block: TableBlock, size: int) -> Iterator[TableBlock]:
         yield TableBlock(block.curves.stars_at(places), block.stars[places])
 
 
-def _measure(chunk: TableBlock, settings: Settings, survey: str) -> tuple[QTable, list[ShownCurve], Counter[str]]:
+def _measure(chunk: TableBlock, settings: Settings, survey: str) -> _Measured:
     period, epoch = (values(chunk.stars, name, "d") for name in ("period", "T0"))
     tasks = [StarTask(*item) for item in zip(chunk.curves.stars, period.tolist(), epoch.tolist(), strict=True)]
     fitted = fit_curves(chunk.curves, tasks, settings=settings.measurement)

@@ -473,10 +473,19 @@ def test_a_catalogue_is_parsed_once_and_again_when_it_changes(mock_archive, tmp_
         assert str(getattr(one, "value", one).tolist()) == str(getattr(other, "value", other).tolist())
     ident = folder / "lmc" / "ecl" / "ident.dat"
     ident.write_bytes(b"".join(ident.read_bytes().splitlines(keepends=True)[:-1]))
-    assert len(archive.catalogue("LMC").stars) == len(first.stars) - 1
+    n_stars = first.n_stars - 1
+    assert len(archive.catalogue("LMC").stars) == n_stars
+    # What was read before is not mixed with what is there now.
+    with pytest.raises(ArchiveError, match=r"catalogue\.parquet was changed or removed while it was in use"):
+        first.ids()
     (stored_table,) = (tmp_path / "cache").rglob("catalogue.parquet")
+    opened = archive.catalogue("LMC")
     flip(stored_table, stored_table.stat().st_size // 2)
-    assert len(archive.catalogue("LMC").stars) == len(first.stars) - 1
+    assert len(archive.catalogue("LMC").stars) == n_stars
+    stored_table.write_bytes(b"")
+    with pytest.raises(ArchiveError, match="was changed or removed while it was in use"):
+        list(opened.blocks)
+    assert len(archive.catalogue("LMC").stars) == n_stars
 
 
 def test_fetch_from_a_folder_is_refused(mock_archive, cache, capsys):

@@ -9,13 +9,13 @@ import pytest
 from astropy.table import QTable, Table
 
 from cbminer.catalogue.schema import COLUMNS, spec_of
+from cbminer.chunk_measurement import measure_stars
 from cbminer.classifier.classes import CLASSES
 from cbminer.classifier.packed import PackedNetwork
 from cbminer.classifier.packed_layers import PackedBlock, PackedHead, PackedStem, pack_signs
 from cbminer.classifier.prediction import classifier_model
 from cbminer.cli import main
 from cbminer.columns import label_column, values
-from cbminer.chunk_measurement import measure_stars
 from cbminer.measurement import MeasurementSettings, StarTask, fit_curves, summarise
 from cbminer.report.classes import class_line, classifier_title, probabilities_text
 from cbminer.settings import load_settings

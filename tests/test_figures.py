@@ -2,7 +2,10 @@
 
 import numpy as np
 import pytest
-from astropy.table import QTable
+from astropy.table import QTable, vstack
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from matplotlib.collections import PathCollection
 
 from cbminer.catalogue.schema import conform
 from cbminer.columns import float_column
@@ -17,6 +20,8 @@ from cbminer.report.figures import (
     period_luminosity_diagram,
     save_figure,
 )
+from cbminer.report.visible_points import VisiblePoints
+from cbminer.selection.cutflow import SelectionSettings
 
 REGION = MainSequenceRegion(-0.05, 0.0, -6.5, -1.0, -3.7)
 BAND = RelationBand(-3.61, 11.65, -0.05, 2.0, "derived")
@@ -46,7 +51,7 @@ def judged(n, *, selected=True, unknown=False):
 def draw_all(stars):
     yield colour_magnitude_diagram(stars, REGION)
     yield period_luminosity_diagram(stars, BAND)
-    yield period_histogram(stars, in_box=np.ones(len(stars), dtype=bool), period_max=3.0)
+    yield period_histogram(stars, SelectionSettings())
 
 
 def test_magnitudes_are_upside_down_and_labels_have_units():
@@ -107,3 +112,64 @@ def test_equal_figures_are_equal_files_and_a_whole_survey_stays_small(tmp_path):
     for one, other in zip(*paths, strict=True):
         assert one.read_bytes() == other.read_bytes()
         assert one.stat().st_size < 1_000_000
+
+
+def shown_in(figure):
+    """What a figure says in words, and the numbers that it draws."""
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        if legend is not None:
+            yield [legend.get_title().get_text(), *(text.get_text() for text in legend.get_texts())]
+        yield [axes.get_title(), *axes.get_xlim(), *axes.get_ylim()]
+        yield from (np.asarray(points.get_offsets()).tolist() for points in axes.collections if points.get_label())
+        yield [bar.get_height() for bar in axes.patches if hasattr(bar, "get_height")]
+        yield from (line.get_xydata().tolist() for line in axes.lines)
+
+
+@pytest.mark.parametrize("size", [1, 7, 120])
+def test_figures_do_not_depend_on_the_blocks(size):
+    some = judged(100, selected=False)
+    chosen = judged(20)
+    chosen["period"][3] = chosen["M_V"][5] = chosen["e_M_V"][6] = np.ma.masked
+    unknown = judged(4, selected=False, unknown=True)
+    stars = vstack([some[:50], chosen, unknown, some[50:]], metadata_conflicts="silent")
+    # No block at the end is full, and one has no star at all.
+    blocks = [stars[first : first + size] for first in range(0, len(stars), size)]
+    blocks.insert(1, stars[:0])
+    for whole, parts in zip(draw_all(stars), draw_all(blocks), strict=True):
+        for one, other in zip(shown_in(whole), shown_in(parts), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_no_star_is_missing_from_a_legend():
+    stars = judged(4000, selected=False)
+    # All in one cell, but for one beyond the axes.
+    stars["VI0"], stars["M_V"] = float_column(np.full(4000, -0.2), "mag"), float_column(np.full(4000, -3.0), "mag")
+    stars["VI0"][7] = 5.0 * stars["VI0"].unit
+    axes = colour_magnitude_diagram([stars[:2500], stars[2500:]], REGION).axes[0]
+    legend = axes.get_legend()
+    assert legend.get_title().get_text() == "1 stars beyond the axes"
+    assert "survey type C (4,000)" in [text.get_text() for text in legend.get_texts()]
+    assert sum(len(points.get_offsets()) for points in axes.collections if isinstance(points, PathCollection)) == 1
+
+
+coordinates = st.one_of(st.floats(-1.5, 2.5), st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1.0]))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(coordinates, coordinates), max_size=60), st.lists(st.integers(0, 60), max_size=5))
+def test_every_cell_with_a_star_has_a_point_whatever_the_blocks(places, cuts):
+    places = np.array(places).reshape(-1, 2)
+    whole, parts = (VisiblePoints((0.0, 1.0), (0.0, 2.0), (4, 3)) for _ in range(2))
+    whole.add(*places.T)
+    for block in np.split(places, sorted(min(cut, len(places)) for cut in cuts)):
+        parts.add(*block.T)
+    np.testing.assert_array_equal(whole.drawn, parts.drawn)
+    known = places[~np.isnan(places).any(axis=1)]
+    inside = known[((known > 0.0) & (known < [1.0, 2.0])).all(axis=1)]
+    assert whole.n_known == parts.n_known == len(known)
+    assert whole.n_beyond == parts.n_beyond == len(known) - len(inside)
+    drawn = np.stack(whole.drawn, axis=1)
+    cells = [{tuple(cell) for cell in np.floor(points * [4, 1.5])} for points in (inside, drawn)]
+    assert cells[0] <= cells[1]
+    assert len(cells[1]) == len(drawn) <= 6 * 5

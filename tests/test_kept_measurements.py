@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from cbminer import chunk_measurement, kept_measurements
-from cbminer.kept_measurements import KeptMeasurements
 from cbminer.chunk_measurement import measure_stars
+from cbminer.kept_measurements import KeptMeasurements
 from cbminer.measurement import StarTask
 from cbminer.settings import load_settings
 from cbminer.survey.archive import open_archive

@@ -9,6 +9,7 @@ from scipy.stats import norm
 from cbminer.classifier.classes import CLASSES
 from cbminer.classifier.prediction import classifier_model
 from cbminer.errors import InputFormatError
+from cbminer.ranking.evidence_blocks import EvidenceBlocks
 from cbminer.ranking.hypotheses import HYPOTHESES, NETWORK_CLASS, hypotheses_of
 from cbminer.ranking.light_curves import (
     CurveEvidence,
@@ -17,7 +18,6 @@ from cbminer.ranking.light_curves import (
     light_curve_evidence,
     log_network,
 )
-from cbminer.ranking.evidence_blocks import EvidenceBlocks
 from cbminer.ranking.mixture import MixtureSettings, PopulationPlaces, StarEvidence
 from cbminer.ranking.mixture_fit import fit_mixture
 from cbminer.ranking.odds import is_degenerate

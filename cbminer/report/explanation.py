@@ -1,6 +1,5 @@
 """Why one star is in or out: every number that decided and its distance from the limit."""
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from cbminer.classifier.classes import CLASSES
 from cbminer.columns import label_column, values
 from cbminer.errors import UnknownStarError
 from cbminer.flags import FLAG_MEANINGS, Flag
-from cbminer.judged import read_judged
+from cbminer.judged import judged_blocks, star_rows
 from cbminer.provenance import Provenance, read_provenance
 from cbminer.report.classes import class_line, classifier_title
 from cbminer.report.products import SET_ASIDE_FILE
@@ -57,32 +56,28 @@ def explain_star(run: Path, star: str) -> list[str]:
         If the folder is not the output of a run.
     """
     provenance = read_provenance(run)
-    stars = read_judged(run)
-    names = label_column(stars, "id")
-    found = np.flatnonzero(np.char.upper(names) == star.strip().upper())
-    if len(found) == 0:
-        return _explain_set_aside(run, star, names)
-    row = stars[found[:1]]
+    stars = judged_blocks(run)
+    try:
+        row = stars.rows(star_rows(stars, [star], run=run))
+    except UnknownStarError:
+        if lines := _set_aside_lines(run, star):
+            return lines
+        raise
     settings = settings_from_mapping(provenance.settings)
     odds = odds_lines(row, contour=settings.ranking.contour) if "post_contact" in row.colnames else ()
     numbers = [*_heading(row), *_numbers(row, provenance), *odds]
     return [*numbers, "", *_cut_lines(row, settings.selection), *_flag_lines(row)]
 
 
-def _explain_set_aside(run: Path, star: str, names: np.ndarray) -> list[str]:
+def _set_aside_lines(run: Path, star: str) -> list[str]:
     path = run / SET_ASIDE_FILE
     table = Table.read(path, format="ascii.ecsv") if path.exists() else Table(names=("star",))
     lines = [
-        f"{row['file']}, line {row['line']}: {row['reason']}" if row["line"] else f"{row['file']}: {row['reason']}"
+        f"  {row['file']}, line {row['line']}: {row['reason']}" if row["line"] else f"  {row['file']}: {row['reason']}"
         for row in table
         if str(row["star"]).upper() == star.strip().upper()
     ]
-    if lines:
-        return [f"{star} was set aside when the archive was read:", *(f"  {line}" for line in lines)]
-    near = difflib.get_close_matches(star.strip().upper(), names.tolist(), n=3)
-    hint = f"; the nearest names are {', '.join(near)}" if near else ""
-    msg = f"{star} is not in the run {run}{hint}"
-    raise UnknownStarError(msg)
+    return [f"{star} was set aside when the archive was read:", *lines] if lines else []
 
 
 def _heading(row: QTable) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from astropy.table import QTable
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 
+from cbminer.blocks import Blocks, columns_of, floats_of, rows_of
 from cbminer.columns import FloatArray, label_column, values
+from cbminer.report.visible_points import VisiblePoints
+from cbminer.selection.cutflow import SelectionSettings
 
 __all__ = [
     "STYLE",
@@ -43,8 +47,11 @@ STYLE: dict[Any, Any] = {
 _GREY, _BLUE, _ORANGE, _VERMILION, _BLACK = "0.62", "#0072B2", "#E69F00", "#D55E00", "black"
 _MAGNITUDES_SHOWN = (-9.0, 4.5)
 _COLOURS_SHOWN = (-0.9, 1.6)
+# Cells of the colour-magnitude diagram, a third of its smallest marker.
+_CELLS = (700, 720)
 _COLUMNS, _ROWS = 4, 6
 _DPI = 150
+_PERIOD_BINS = np.arange(-1.0, 3.01, 0.1)
 
 
 @dataclass(frozen=True)
@@ -113,17 +120,24 @@ def _figure(width: float, height: float, *, survey: str) -> Figure:
     return figure
 
 
-def _survey_of(judged: QTable) -> str:
-    names = label_column(judged, "survey")
-    return str(names[0]) if len(names) else ""
+def _first(stars: QTable | Blocks, name: str) -> str:
+    """Text of the first star."""
+    for block in columns_of(stars, [name]):
+        if len(block):
+            return str(label_column(block, name)[0])
+    return ""
 
 
-def colour_magnitude_diagram(judged: QTable, region: MainSequenceRegion) -> Figure:
+def _selected(stars: QTable) -> npt.NDArray[np.bool_]:
+    return np.asarray(stars["selected"], dtype=bool)
+
+
+def colour_magnitude_diagram(judged: QTable | Blocks, region: MainSequenceRegion) -> Figure:
     """Colour-magnitude diagram with the main-sequence box and the candidates.
 
     Parameters
     ----------
-    judged : `~astropy.table.QTable`
+    judged : `~astropy.table.QTable` or blocks
         Judged stars.
     region : MainSequenceRegion
         The box.
@@ -134,13 +148,12 @@ def colour_magnitude_diagram(judged: QTable, region: MainSequenceRegion) -> Figu
         The figure.
     """
     with mpl.rc_context(STYLE):
-        figure = _figure(6.5, 6.5, survey=_survey_of(judged))
+        figure = _figure(6.5, 6.5, survey=_first(judged, "survey"))
         axes = figure.add_subplot()
-        colour, magnitude = values(judged, "VI0", "mag"), values(judged, "M_V", "mag")
-        contact = label_column(judged, "type") == "C"
-        _points(axes, colour[~contact], magnitude[~contact], _GREY, "other types", 3.0)
-        _points(axes, colour[contact], magnitude[contact], _BLUE, "survey type C", 5.0)
-        chosen = judged[np.asarray(judged["selected"])]
+        others, contacts = _colour_magnitude_points(judged)
+        _draw_points(axes, others, _GREY, "other types", 3.0)
+        _draw_points(axes, contacts, _BLUE, "survey type C", 5.0)
+        chosen = rows_of(judged, ("VI0", "M_V", "selected"), _selected)
         _candidates_with_errors(axes, chosen, "VI0", "M_V")
         _draw_region(axes, region)
         _error_cross(axes, judged)
@@ -148,25 +161,25 @@ def colour_magnitude_diagram(judged: QTable, region: MainSequenceRegion) -> Figu
         axes.set_ylabel(r"$M_V$ at maximum light [mag]")
         axes.set_xlim(*_COLOURS_SHOWN)
         axes.set_ylim(_MAGNITUDES_SHOWN[1], _MAGNITUDES_SHOWN[0])
-        axes.legend(loc="upper right", title=_outside(colour, magnitude))
+        axes.legend(loc="upper right", title=_outside(others.n_beyond + contacts.n_beyond))
         return figure
 
 
-def _points(axes: Any, x: FloatArray, y: FloatArray, colour: str, label: str, size: float) -> None:
-    axes.scatter(
-        x, y, s=size, c=colour, label=f"{label} ({np.count_nonzero(~np.isnan(x + y)):,})", lw=0, rasterized=True
-    )
+def _colour_magnitude_points(judged: QTable | Blocks) -> tuple[VisiblePoints, VisiblePoints]:
+    others, contacts = (VisiblePoints(_COLOURS_SHOWN, _MAGNITUDES_SHOWN, _CELLS) for _ in range(2))
+    for block in columns_of(judged, ("VI0", "M_V", "type")):
+        colour, magnitude = values(block, "VI0", "mag"), values(block, "M_V", "mag")
+        contact = label_column(block, "type") == "C"
+        others.add(colour[~contact], magnitude[~contact])
+        contacts.add(colour[contact], magnitude[contact])
+    return others, contacts
 
 
-def _outside(colour: FloatArray, magnitude: FloatArray) -> str | None:
-    with np.errstate(invalid="ignore"):
-        shown = (
-            (colour > _COLOURS_SHOWN[0])
-            & (colour < _COLOURS_SHOWN[1])
-            & (magnitude > _MAGNITUDES_SHOWN[0])
-            & (magnitude < _MAGNITUDES_SHOWN[1])
-        )
-    hidden = int(np.count_nonzero(~np.isnan(colour + magnitude) & ~shown))
+def _draw_points(axes: Any, points: VisiblePoints, colour: str, label: str, size: float) -> None:
+    axes.scatter(*points.drawn, s=size, c=colour, label=f"{label} ({points.n_known:,})", lw=0, rasterized=True)
+
+
+def _outside(hidden: int) -> str | None:
     return f"{hidden:,} stars beyond the axes" if hidden else None
 
 
@@ -199,22 +212,29 @@ def _draw_region(axes: Any, region: MainSequenceRegion) -> None:
     axes.text(left + 0.03, region.O_star_M_V + 0.12, "B", va="top")
 
 
-def _error_cross(axes: Any, judged: QTable) -> None:
-    errors = [values(judged, name, "mag") for name in ("e_VI0", "e_M_V")]
-    known = ~np.isnan(errors[0] + errors[1])
-    if not known.any():
-        return
-    x_error, y_error = (float(np.median(error[known])) for error in errors)
+def _error_cross(axes: Any, judged: QTable | Blocks) -> None:
+    """Draw the median errors of the stars that have both."""
+    medians = []
+    for name, other in (("e_VI0", "e_M_V"), ("e_M_V", "e_VI0")):
+        errors = floats_of(judged, name, "mag", where=partial(_knows, name=other), needs=[other])
+        if len(errors) == 0:
+            return
+        medians.append(float(np.median(errors)))
+    x_error, y_error = medians
     axes.errorbar([1.35], [3.4], xerr=x_error, yerr=y_error, color=_BLACK, lw=1)
     axes.text(1.35, 3.9, "median error", ha="center", va="top", fontsize=8)
 
 
-def period_luminosity_diagram(judged: QTable, band: RelationBand) -> Figure:
+def _knows(stars: QTable, *, name: str) -> npt.NDArray[np.bool_]:
+    return ~np.isnan(values(stars, name, "mag"))
+
+
+def period_luminosity_diagram(judged: QTable | Blocks, band: RelationBand) -> Figure:
     """Absolute magnitude against period, and residuals about the period-luminosity-colour relation.
 
     Parameters
     ----------
-    judged : `~astropy.table.QTable`
+    judged : `~astropy.table.QTable` or blocks
         Judged stars of one Cloud.
     band : RelationBand
         The relation.
@@ -225,10 +245,11 @@ def period_luminosity_diagram(judged: QTable, band: RelationBand) -> Figure:
         The figure.
     """
     with mpl.rc_context(STYLE):
-        figure = _figure(6.5, 7.5, survey=_survey_of(judged))
+        figure = _figure(6.5, 7.5, survey=_first(judged, "survey"))
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
-        in_box = label_column(judged, "spectral_label") != ""
-        stars, chosen = judged[in_box], judged[np.asarray(judged["selected"])]
+        shown = ("period", "M_V", "plc_residual")
+        stars = rows_of(judged, (*shown, "spectral_label"), lambda block: label_column(block, "spectral_label") != "")
+        chosen = rows_of(judged, (*shown, "VI0", "selected"), _selected)
         log_period = _log_period(stars)
         limits = _period_limits(log_period)
         for axes, name in ((top, "M_V"), (bottom, "plc_residual")):
@@ -244,9 +265,8 @@ def period_luminosity_diagram(judged: QTable, band: RelationBand) -> Figure:
         bottom.set_xlabel(r"$\log_{10}(P\,/\,\mathrm{d})$")
         bottom.set_xlim(*limits)
         bottom.set_ylim(*_residual_limits(stars, band))
-        galaxy = label_column(judged, "galaxy")
         top.set_title(
-            f"{galaxy[0] if len(galaxy) else ''}, {band.mode}: "
+            f"{_first(judged, 'galaxy')}, {band.mode}: "
             rf"$M_V = {band.a:.2f}\,\log P {band.b:+.2f}\,(V-I)_0 {band.c:+.2f}$",
             fontsize=10,
         )
@@ -349,17 +369,15 @@ def _gone(row: Any) -> str:
     return f"{failed:,} fail" + (f", {unknown:,} unknown" if unknown else "")
 
 
-def period_histogram(judged: QTable, *, in_box: npt.NDArray[np.bool_], period_max: float) -> Figure:
+def period_histogram(judged: QTable | Blocks, cuts: SelectionSettings) -> Figure:
     """Periods of all stars, of those in the main-sequence box, and of the candidates.
 
     Parameters
     ----------
-    judged : `~astropy.table.QTable`
+    judged : `~astropy.table.QTable` or blocks
         Judged stars.
-    in_box : `~numpy.ndarray`
-        Stars in the main-sequence box, shape (n,).
-    period_max : float
-        Longest period of the selection, days.
+    cuts : SelectionSettings
+        The cuts: the main-sequence box and the longest period.
 
     Returns
     -------
@@ -367,20 +385,17 @@ def period_histogram(judged: QTable, *, in_box: npt.NDArray[np.bool_], period_ma
         The figure.
     """
     with mpl.rc_context(STYLE):
-        figure = _figure(6.5, 4.5, survey=_survey_of(judged))
+        figure = _figure(6.5, 4.5, survey=_first(judged, "survey"))
         axes = figure.add_subplot()
-        log_period = _log_period(judged)
-        bins = np.arange(-1.0, 3.01, 0.1)
-        groups = (
-            ("all stars", np.ones(len(judged), dtype=bool), {"color": "0.85"}),
-            ("main-sequence box", in_box, {"color": _BLUE, "alpha": 0.6}),
-            ("candidates", np.asarray(judged["selected"], dtype=bool), {"color": _VERMILION}),
+        groups: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("all stars", {"color": "0.85"}),
+            ("main-sequence box", {"color": _BLUE, "alpha": 0.6}),
+            ("candidates", {"color": _VERMILION}),
         )
-        for label, mask, style in groups:
-            data = log_period[mask & ~np.isnan(log_period)]
-            axes.hist(
-                np.clip(data, bins[0], bins[-1] - 1e-9), bins=list(bins), label=f"{label} ({len(data):,})", **style
-            )
+        for (label, style), counts in zip(groups, _period_counts(judged, cuts), strict=True):
+            name = f"{label} ({int(counts.sum()):,})"
+            axes.hist(_PERIOD_BINS[:-1], bins=list(_PERIOD_BINS), weights=counts, label=name, **style)
+        period_max = cuts.period.period_max
         axes.axvline(np.log10(period_max), color=_BLACK, ls="--", lw=1, label=f"P = {period_max:g} d")
         axes.set_yscale("symlog", linthresh=1.0)
         axes.set_ylim(bottom=0)
@@ -388,6 +403,18 @@ def period_histogram(judged: QTable, *, in_box: npt.NDArray[np.bool_], period_ma
         axes.set_ylabel("stars a bin of 0.1 dex")
         axes.legend(loc="upper right")
         return figure
+
+
+def _period_counts(judged: QTable | Blocks, cuts: SelectionSettings) -> npt.NDArray[np.int64]:
+    """Count all stars, those in the main-sequence box and the candidates in bins of log P, shape (3, bins)."""
+    found = np.zeros((3, len(_PERIOD_BINS) - 1), dtype=np.int64)
+    for block in columns_of(judged, ("period", "VI0", "e_VI0", "M_V", "selected")):
+        log_period = _log_period(block)
+        known = ~np.isnan(log_period)
+        for row, mask in enumerate((known, cuts.main_sequence.apply(block).passed, _selected(block))):
+            inside = np.clip(log_period[mask & known], _PERIOD_BINS[0], _PERIOD_BINS[-1] - 1e-9)
+            found[row] += np.histogram(inside, bins=_PERIOD_BINS)[0]
+    return found
 
 
 def atlas_pages(curves: Sequence[FoldedCurve], *, survey: str) -> Iterator[Figure]:

@@ -9,6 +9,8 @@ import numpy as np
 from astropy.table import QTable
 
 from cbminer.columns import float_column
+from cbminer.galaxies import Galaxy
+from cbminer.photometry.cloud_settings import common_distance, mean_reddening
 from cbminer.provenance import Provenance, hash_files, write_provenance
 from cbminer.report.figures import save_figure
 from cbminer.report.population_figures import density_figure, mass_ratio_figure, period_figure
@@ -17,7 +19,7 @@ from cbminer.settings import Settings
 from cbminer.theory.density import PopulationDensity
 from cbminer.theory.expected_numbers import expected_numbers
 from cbminer.theory.phases import Phase
-from cbminer.theory.population import Cloud, Population
+from cbminer.theory.population import Population
 from cbminer.theory.population_stars import known_stars
 from cbminer.theory.quantiles import PeriodMassRatioMap
 
@@ -118,7 +120,7 @@ def describe_population(report: PopulationReport) -> list[str]:
     return lines
 
 
-def _metallicity(about: Mapping[str, Any], galaxy: Cloud) -> str:
+def _metallicity(about: Mapping[str, Any], galaxy: Galaxy) -> str:
     line = f"metallicity of the models: Z = {about['Z']:g}"
     if about["metallicity_differs"]:
         line += f"; WARNING: that of the {galaxy} is {about['Z_of_the_Cloud']:g}, more than 0.1 dex off"
@@ -215,7 +217,7 @@ def _write_figures(folder: Path, report: PopulationReport, settings: Settings) -
         save_figure(figure, folder / stem)
 
 
-def typical_errors(settings: Settings, galaxy: Cloud) -> tuple[float, float]:
+def typical_errors(settings: Settings, galaxy: Galaxy) -> tuple[float, float]:
     """Errors of M_V and (V-I)_0 of a star of mean reddening.
 
     Parameters
@@ -230,8 +232,8 @@ def typical_errors(settings: Settings, galaxy: Cloud) -> tuple[float, float]:
     tuple of float
         Errors of M_V and of (V-I)_0 in mag.
     """
-    cloud, extinction = settings.cloud[galaxy], settings.extinction
-    e_reddening, distance = cloud.reddening.scatter, cloud.distance
+    extinction, distance = settings.extinction, common_distance(settings.cloud, galaxy)
+    e_reddening = mean_reddening(settings.cloud, galaxy).scatter
     a_v = extinction.A_V_per_E_VI * e_reddening
     e_m_v = np.sqrt(extinction.e_V_mag**2 + a_v**2 + distance.e_distance_modulus**2 + distance.depth**2)
     e_vi0 = np.sqrt(extinction.e_V_mag**2 + extinction.e_I_mag**2 + e_reddening**2)

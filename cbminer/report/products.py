@@ -19,6 +19,7 @@ from cbminer.pipeline import Selection, candidate_curves
 from cbminer.provenance import InputFile, Provenance, hash_files, write_provenance
 from cbminer.ranking.fit_data import BANDS
 from cbminer.report.classes import classifier_record, probabilities_text
+from cbminer.report.counting import count_labels
 from cbminer.report.figures import (
     FoldedCurve,
     atlas_pages,
@@ -62,7 +63,7 @@ def write_products(folder: Path, selection: Selection, *, command: str, page: bo
     """
     _write_catalogues(folder, selection)
     cutflow_of_run(selection).write(folder / "cutflow.ecsv", format="ascii.ecsv")
-    compare_choices(selection.stars).write(folder / "choices.ecsv", format="ascii.ecsv")
+    compare_choices(selection.blocks).write(folder / "choices.ecsv", format="ascii.ecsv")
     residuals = _stacked(selection, "residuals")
     residuals.write(folder / "plc_residuals.ecsv", format="ascii.ecsv")
     _set_aside_table(selection).write(folder / SET_ASIDE_FILE, format="ascii.ecsv")
@@ -127,12 +128,12 @@ def _stacked(selection: Selection, name: str) -> QTable:
 def _write_catalogues(folder: Path, selection: Selection) -> None:
     galaxies = " and ".join(cloud.galaxy for cloud in selection.clouds)
     source = "; ".join(f"{cloud.galaxy}: {cloud.release}" for cloud in selection.clouds)
-    for stem, table, what in (
+    for stem, stars, what in (
         ("candidates", selection.candidates, "Candidate massive contact binaries"),
-        ("judged", selection.stars, "All stars judged in the search for massive contact binaries"),
+        ("judged", selection.blocks, "All stars judged in the search for massive contact binaries"),
     ):
         title = CatalogueTitle(f"{what} of the {galaxies}", selection.survey, source, version("cbminer"))
-        write_catalogue(table, folder, stem, title=title)
+        write_catalogue(stars, folder, stem, title=title)
 
 
 def _set_aside_table(selection: Selection) -> Table:
@@ -152,7 +153,7 @@ def _provenance(selection: Selection, command: str) -> Provenance:
         if path is not None and path != VIZIER:
             inputs.append(hash_files(name, [Path(path).expanduser()]))
     inputs += [hash_files(f"VizieR {path.name}", [path]) for path in selection.tables]
-    n_selected = {cloud.galaxy: int(np.sum(cloud.stars["selected"])) for cloud in clouds}
+    n_selected = count_labels(selection.candidates, "galaxy")
     return Provenance(
         command=command,
         survey=selection.survey,
@@ -184,18 +185,14 @@ def _write_figures(folder: Path, selection: Selection) -> None:
     folder.mkdir()
     cuts = selection.settings.selection
     region = main_sequence_region(cuts)
-    stars = selection.stars
-    save_figure(colour_magnitude_diagram(stars, region), folder / "colour_magnitude")
-    in_box = cuts.main_sequence.apply(stars).passed
-    figure = period_histogram(stars, in_box=in_box, period_max=cuts.period.period_max)
-    save_figure(figure, folder / "period_histogram")
+    save_figure(colour_magnitude_diagram(selection.blocks, region), folder / "colour_magnitude")
+    save_figure(period_histogram(selection.blocks, cuts), folder / "period_histogram")
     for cloud in selection.clouds:
-        judged = stars[label_column(stars, "galaxy") == cloud.galaxy]
-        band = relation_band(cloud.stars, cloud.relation, cuts)
-        save_figure(period_luminosity_diagram(judged, band), folder / f"period_luminosity_{cloud.galaxy}")
+        band = relation_band(cloud.blocks, cloud.relation, cuts)
+        save_figure(period_luminosity_diagram(cloud.blocks, band), folder / f"period_luminosity_{cloud.galaxy}")
         odds = ranking_figure(
-            judged,
-            cloud.ranker.population.counted["contact"],
+            cloud.blocks,
+            cloud.ranker.population.counted.get("contact"),
             galaxy=cloud.galaxy,
             contour=selection.settings.ranking.contour,
         )

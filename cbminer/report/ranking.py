@@ -5,8 +5,10 @@ from textwrap import wrap
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from astropy.table import QTable
 
+from cbminer.blocks import Blocks, rows_of
 from cbminer.columns import label_column, values
 from cbminer.flags import Flag
 from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_NAMES
@@ -118,7 +120,9 @@ def odds_lines(star: QTable, *, contour: float) -> Iterator[str]:
         values(star, name)[0] for name in ("ln_odds_population", "contact_level", "hull_distance")
     )
     if np.isnan(level):
-        yield "the theoretical population says nothing: magnitude or colour is not known"
+        placed = np.isfinite([values(star, name, "mag")[0] for name in ("M_V", "VI0")]).all()
+        why = "there is none of this galaxy" if placed else "magnitude or colour is not known"
+        yield f"the theoretical population says nothing: {why}"
         return
     alone = f"{theory:+.2f}" if np.isfinite(theory) else "not known"
     yield (
@@ -152,21 +156,32 @@ def mixture_lines(galaxy: str, record: Mapping[str, Any]) -> Iterator[str]:
         yield f"    note: odds from {record['stars']} light curves; frequencies and places are hardly known"
     if not record["converged"]:
         yield f"    note: frequencies and places still changed after {record['steps']} steps"
-    expected, predicted = record["share"]["contact"] * record["stars"], record["predicted_numbers"]["contact"]
-    share = record["as_predicted"]["contact"]
-    text = (
-        f"    {expected:,.0f} contact binaries by their odds; {100 * share:.0f} % of them lie where the population has "
-        f"its {predicted:,.0f}"
-    )
+    text = f"    {record['share']['contact'] * record['stars']:,.0f} contact binaries by their odds"
+    predicted, share = record["predicted_numbers"].get("contact"), record["as_predicted"]["contact"]
+    if predicted is None:
+        text += "; there is no population to compare with"
+    else:
+        text += f"; {100 * share:.0f} % of them lie where the population has its {predicted:,.0f}"
     yield from wrap(text, _WIDTH, subsequent_indent="    ")
 
 
-def compare_choices(stars: QTable) -> QTable:
+def _choices(stars: QTable) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Whether stars are bona fide, their place in the ranking, and whether they are candidates."""
+    bona_fide, selected = (np.asarray(stars[name], dtype=bool) for name in ("bona_fide", "selected"))
+    return bona_fide, np.asarray(stars["contact_rank"], dtype=np.int64), selected
+
+
+def _is_chosen(stars: QTable) -> npt.NDArray[np.bool_]:
+    bona_fide, rank, selected = _choices(stars)
+    return bona_fide | (rank > 0) | selected
+
+
+def compare_choices(stars: QTable | Blocks) -> QTable:
     """Set the bona fide set beside the first stars of the ranking, as many as there are in it.
 
     Parameters
     ----------
-    stars : `~astropy.table.QTable`
+    stars : `~astropy.table.QTable` or blocks
         Judged stars.
 
     Returns
@@ -175,10 +190,10 @@ def compare_choices(stars: QTable) -> QTable:
         A row a choice: its stars, those in both, the mean probability of contact and how many contact binaries it
         should hold by it, and the lowest probability in it.
     """
-    bona_fide, rank = np.asarray(stars["bona_fide"], dtype=bool), np.asarray(stars["contact_rank"], dtype=np.int64)
+    some_stars = rows_of(stars, ("bona_fide", "contact_rank", "post_contact", "selected"), _is_chosen)
+    bona_fide, rank, selected = _choices(some_stars)
     first = (rank > 0) & (rank <= int(bona_fide.sum()))
-    probability = np.nan_to_num(values(stars, "post_contact"))
-    selected = np.asarray(stars["selected"], dtype=bool)
+    probability = np.nan_to_num(values(some_stars, "post_contact"))
     rows = []
     for name, chosen in (("candidates", selected), ("bona fide", bona_fide), ("ranking, as many", first)):
         some = bool(chosen.any())

@@ -9,6 +9,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from cbminer.blocks import Blocks, columns_of, floats_of, rows_of
 from cbminer.columns import FloatArray, label_column, values
 from cbminer.report.figures import STYLE
 from cbminer.theory.density import AxisName, PopulationDensity
@@ -18,18 +19,19 @@ __all__ = ["ranking_figure"]
 
 _ACROSS: tuple[AxisName, AxisName] = ("log_P", "VI0")
 _LABELS = {"log_P": r"$\log_{10} (P / \mathrm{d})$", "VI0": r"$(V-I)_0$ [mag]"}
+_DRAWN = ("period", "VI0", "M_V", "post_contact", "bona_fide", "selected")
 _SHOWN = {"log_P": (-0.55, 0.52), "VI0": (-0.48, 0.08), "M_V": (-7.0, 0.5)}
 
 
-def ranking_figure(stars: QTable, density: PopulationDensity, *, galaxy: str, contour: float) -> Figure:
+def ranking_figure(stars: QTable | Blocks, density: PopulationDensity | None, *, galaxy: str, contour: float) -> Figure:
     """Draw the candidates of a Cloud and the contour that makes the bona fide set.
 
     Parameters
     ----------
-    stars : `~astropy.table.QTable`
+    stars : `~astropy.table.QTable` or blocks
         Judged stars of the Cloud.
-    density : PopulationDensity
-        Density of the contact binaries that count.
+    density : PopulationDensity or None
+        Density of the contact binaries that count; None without a population, of which nothing is drawn then.
     galaxy : str
         Name of the Cloud.
     contour : float
@@ -41,21 +43,23 @@ def ranking_figure(stars: QTable, density: PopulationDensity, *, galaxy: str, co
         Period and colour against magnitude, a panel each. The contour is that of the plane for typical errors; whether
         a star is bona fide follows from all three axes and its own errors.
     """
-    chosen = stars[np.asarray(stars["selected"], dtype=bool)]
-    e_m_v, e_vi0 = (_typical(values(stars, name, "mag")) for name in ("e_M_V", "e_VI0"))
+    chosen = rows_of(stars, _DRAWN, lambda block: np.asarray(block["selected"], dtype=bool))
+    e_m_v, e_vi0 = (_typical(floats_of(stars, name, "mag")) for name in ("e_M_V", "e_VI0"))
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9.4, 5.2), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, x in zip(panels, _ACROSS, strict=True):
-            _draw_density(axes, density, x, (e_m_v, e_vi0), contour)
+            if density is not None:
+                _draw_density(axes, density, x, (e_m_v, e_vi0), contour)
             points = _draw_stars(axes, chosen, x)
             axes.set(xlabel=_LABELS[x], xlim=_SHOWN[x])
         panels[0].set(ylabel=r"$M_V$ [mag]", ylim=_SHOWN["M_V"][::-1])
-        panels[0].legend(handles=_legend(contour), loc="lower right")
+        panels[0].legend(handles=_legend(None if density is None else contour), loc="lower right")
         figure.colorbar(points, ax=panels, label="probability of contact", pad=0.01)
-        simulated = (label_column(stars, "survey") == "mock").any()
+        simulated = any("mock" in label_column(block, "survey") for block in columns_of(stars, ["survey"]))
         note = ", simulated stars, not observations" if simulated else ""
-        figure.suptitle(f"{galaxy}: {len(chosen)} candidates over the contact population{note}", fontsize=10)
+        over = "" if density is None else " over the contact population"
+        figure.suptitle(f"{galaxy}: {len(chosen)} candidates{over}{note}", fontsize=10)
         return figure
 
 
@@ -106,11 +110,11 @@ def _draw_stars(axes: Axes, stars: QTable, x: AxisName) -> PathCollection:
     return points
 
 
-def _legend(contour: float) -> list[Line2D]:
-    return [
-        Line2D([], [], color="black", label=f"{100 * contour:g} % of the population"),
-        *(
-            Line2D([], [], ls="", marker=marker, mec="black", mfc="white", ms=6, label=label)
-            for marker, label in (("o", "bona fide"), ("X", "other candidate"))
-        ),
+def _legend(contour: float | None) -> list[Line2D]:
+    kinds = (("o", "bona fide"), ("X", "other candidate")) if contour is not None else (("X", "candidate"),)
+    points = [
+        Line2D([], [], ls="", marker=marker, mec="black", mfc="white", ms=6, label=label) for marker, label in kinds
     ]
+    if contour is None:
+        return points
+    return [Line2D([], [], color="black", label=f"{100 * contour:g} % of the population"), *points]

@@ -7,11 +7,13 @@ from importlib.metadata import version
 import numpy as np
 from astropy.table import QTable
 
+from cbminer.blocks import Blocks, columns_of
 from cbminer.classifier.classes import CLASSES
 from cbminer.columns import label_column, values
 from cbminer.flags import FLAG_MEANINGS, Flag
 from cbminer.pipeline import CloudSelection, Selection
 from cbminer.report.classes import classifier_title
+from cbminer.report.counting import count_flags, count_labels
 from cbminer.report.products import cutflow_of_run
 from cbminer.report.ranking import candidate_lines, compare_choices, mixture_lines
 
@@ -23,6 +25,10 @@ _SUMMARISED = (
     Flag.MEAN_REDDENING,
     Flag.OUTSIDE_REDDENING_MAP,
     Flag.BLANK_REDDENING,
+    Flag.NO_REDDENING,
+    Flag.NO_DISTANCE,
+    Flag.POOR_PARALLAX,
+    Flag.GIVEN_PHOTOMETRY,
     Flag.NO_V,
     Flag.NO_LIGHT_CURVE,
     Flag.LIGHT_CURVE_UNREADABLE,
@@ -56,7 +62,7 @@ def summary_lines(selection: Selection) -> Iterator[str]:
     for cloud in selection.clouds:
         yield _relation_line(cloud)
     yield from _class_lines(selection)
-    yield _substitutes_line(selection.stars)
+    yield _substitutes_line(selection.blocks)
     for cloud in selection.clouds:
         yield from (f"note: {note}" for note in cloud.notes)
     yield from (f"note: {note}" for note in selection.notes)
@@ -65,7 +71,7 @@ def summary_lines(selection: Selection) -> Iterator[str]:
         yield from mixture_lines(cloud.galaxy, cloud.ranker.record())
     yield ""
     yield from candidate_lines(selection.candidates)
-    yield from _choice_lines(selection.stars)
+    yield from _choice_lines(selection.blocks)
 
 
 def _cloud_lines(cloud: CloudSelection) -> Iterator[str]:
@@ -104,27 +110,33 @@ def _relation_line(cloud: CloudSelection) -> str:
 
 
 def _class_lines(selection: Selection) -> Iterator[str]:
-    labels = label_column(selection.stars, "light_curve_class")
-    found = [f"{count:,} {name}" for name in (*CLASSES, "undecided") if (count := np.count_nonzero(labels == name))]
+    counts = count_labels(selection.blocks, "light_curve_class")
+    found = [f"{counts[name]:,} {name}" for name in (*CLASSES, "undecided") if counts[name]]
     if not found:
         return
-    versions = label_column(selection.stars, "classifier_version")
-    title = classifier_title(selection.settings.classifier.model, str(versions[labels != ""][0]))
+    title = classifier_title(selection.settings.classifier.model, _classifier_version(selection.blocks))
     text = f"light curves by class ({title})  {'; '.join(found).replace('_', ' ')}"
     yield from textwrap.wrap(text, _WIDTH, subsequent_indent="    ")
 
 
-def _substitutes_line(stars: QTable) -> str:
-    flags = np.asarray(stars["flags"])
-    found = []
-    for flag in _SUMMARISED:
-        count = int(((flags & flag) != 0).sum())
-        if count:
-            found.append(f"{count:,} {FLAG_MEANINGS[flag].split(',')[0].split(':')[0]}")
+def _classifier_version(stars: QTable | Blocks) -> str:
+    """Version that the first star with a class names."""
+    for block in columns_of(stars, ["light_curve_class", "classifier_version"]):
+        versions = label_column(block, "classifier_version")[label_column(block, "light_curve_class") != ""]
+        if len(versions):
+            return str(versions[0])
+    return ""
+
+
+def _substitutes_line(stars: QTable | Blocks) -> str:
+    counts = count_flags(stars)
+    found = [
+        f"{counts[flag]:,} {FLAG_MEANINGS[flag].split(',')[0].split(':')[0]}" for flag in _SUMMARISED if counts[flag]
+    ]
     return "stars with  " + "; ".join(found) if found else "no star needed a substitute"
 
 
-def _choice_lines(stars: QTable) -> Iterator[str]:
+def _choice_lines(stars: QTable | Blocks) -> Iterator[str]:
     """Set the bona fide set beside the ranking."""
     _, bona_fide, ranking = compare_choices(stars)
     yield (

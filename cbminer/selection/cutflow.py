@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 from astropy.table import QTable
 
+from cbminer.blocks import Blocks, blocks_of
 from cbminer.columns import values
 from cbminer.flags import Flag
 from cbminer.quantities import SettingsModel
@@ -24,7 +25,15 @@ from cbminer.selection.cuts import (
     TypeCut,
 )
 
-__all__ = ["CATALOGUE_LEVEL", "SelectionSettings", "judge", "judge_catalogue", "tabulate_cutflow"]
+__all__ = [
+    "CATALOGUE_LEVEL",
+    "CATALOGUE_LEVEL_COLUMNS",
+    "CutflowCounts",
+    "SelectionSettings",
+    "judge",
+    "judge_catalogue",
+    "tabulate_cutflow",
+]
 
 
 class SelectionSettings(SettingsModel):
@@ -56,6 +65,9 @@ class SelectionSettings(SettingsModel):
 
 # The first cuts need no light curve: they decide which light curves have to be fetched.
 CATALOGUE_LEVEL = 5
+CATALOGUE_LEVEL_COLUMNS = (
+    "type", "V_mag", "I_mag", "period", "T0", "VI0", "e_VI0", "M_V", "plc_significance",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -137,12 +149,91 @@ def _completed_flags(stars: QTable) -> npt.NDArray[np.int64]:
     return flags | np.where(np.isnan(values(stars, "c")), int(Flag.C_UNKNOWN), 0)
 
 
-def tabulate_cutflow(stars: QTable, settings: SelectionSettings) -> QTable:
+@dataclass
+class _CutCount:
+    """Stars that one cut has met."""
+
+    n_in: int = 0
+    n_out: int = 0
+    n_failed: int = 0
+    n_undecided: int = 0
+    n_kept_undecided: int = 0
+    n_failed_alone: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+
+    def add(self, stage: _Stage) -> None:
+        out = stage.before & ~stage.after
+        self.n_in += int(stage.before.sum())
+        self.n_out += int(stage.after.sum())
+        self.n_failed += int((out & stage.verdict.failed).sum())
+        self.n_undecided += int((out & stage.verdict.undecided).sum())
+        self.n_kept_undecided += int((stage.after & stage.verdict.undecided).sum())
+        self.n_failed_alone += int(stage.verdict.failed.sum())
+        self.reasons.update(str(reason) for reason in stage.verdict.reason[out])
+
+
+class CutflowCounts:
+    """The cut-flow of stars that come block by block.
+
+    Parameters
+    ----------
+    settings : SelectionSettings
+        The cuts.
+    """
+
+    def __init__(self, settings: SelectionSettings) -> None:
+        self._cuts = settings.cuts
+        self._counts = [_CutCount() for _ in self._cuts]
+
+    def add(self, stars: QTable) -> None:
+        """Count the stars of a block.
+
+        Parameters
+        ----------
+        stars : `~astropy.table.QTable`
+            Part of the table that `judge` was given, or of the one that it made.
+        """
+        for count, stage in zip(self._counts, _stages(stars, self._cuts), strict=True):
+            count.add(stage)
+
+    def table(self) -> QTable:
+        """Tabulate what was counted; see `tabulate_cutflow`.
+
+        Returns
+        -------
+        `~astropy.table.QTable`
+            A row a cut.
+        """
+        table = QTable(rows=[_cutflow_row(cut, count) for cut, count in zip(self._cuts, self._counts, strict=True)])
+        for name, description in _DESCRIPTIONS.items():
+            table[name].info.description = description
+        return table
+
+
+_DESCRIPTIONS = {
+    "cut": "Cut, in the order of application",
+    "n_in": "Stars before the cut",
+    "n_out": "Stars after the cut",
+    "n_failed": "Stars removed because a number is outside of its limit",
+    "n_undecided": "Stars removed because a number is not known",
+    "n_kept_undecided": "Stars kept although a number is not known",
+    "n_failed_alone": "Stars of the whole table that this cut fails, whatever the others say",
+    "reasons": "Stars removed by each reason, the first that applies",
+}
+
+
+def _cutflow_row(cut: Cut, count: _CutCount) -> dict[str, int | str]:
+    text = "; ".join(f"{reason}: {number}" for reason, number in sorted(count.reasons.items()))
+    numbers = {name: getattr(count, name) for name in _DESCRIPTIONS if name.startswith("n_")}
+    return {"cut": cut.name, **numbers, "reasons": text}
+
+
+def tabulate_cutflow(stars: QTable | Blocks, settings: SelectionSettings) -> QTable:
     """Count the stars in and out of every cut, and why they went.
 
     Parameters
     ----------
-    stars : `~astropy.table.QTable`
+    stars : `~astropy.table.QTable` or blocks
         The table that `judge` was given, or the one that it made.
     settings : SelectionSettings
         The cuts.
@@ -154,34 +245,7 @@ def tabulate_cutflow(stars: QTable, settings: SelectionSettings) -> QTable:
         n_failed_alone (stars of the whole table that this cut fails, whatever the others say) and reasons. Always
         n_in = n_out + n_failed + n_undecided.
     """
-    rows = [_cutflow_row(stage) for stage in _stages(stars, settings.cuts)]
-    table = QTable(rows=rows)
-    descriptions = {
-        "cut": "Cut, in the order of application",
-        "n_in": "Stars before the cut",
-        "n_out": "Stars after the cut",
-        "n_failed": "Stars removed because a number is outside of its limit",
-        "n_undecided": "Stars removed because a number is not known",
-        "n_kept_undecided": "Stars kept although a number is not known",
-        "n_failed_alone": "Stars of the whole table that this cut fails, whatever the others say",
-        "reasons": "Stars removed by each reason, the first that applies",
-    }
-    for name, description in descriptions.items():
-        table[name].info.description = description
-    return table
-
-
-def _cutflow_row(stage: _Stage) -> dict[str, int | str]:
-    out = stage.before & ~stage.after
-    reasons = Counter(str(reason) for reason in stage.verdict.reason[out])
-    text = "; ".join(f"{reason}: {count}" for reason, count in sorted(reasons.items()))
-    return {
-        "cut": stage.cut.name,
-        "n_in": int(stage.before.sum()),
-        "n_out": int(stage.after.sum()),
-        "n_failed": int((out & stage.verdict.failed).sum()),
-        "n_undecided": int((out & stage.verdict.undecided).sum()),
-        "n_kept_undecided": int((stage.after & stage.verdict.undecided).sum()),
-        "n_failed_alone": int(stage.verdict.failed.sum()),
-        "reasons": text,
-    }
+    counts = CutflowCounts(settings)
+    for block in blocks_of(stars):
+        counts.add(block)
+    return counts.table()

@@ -1,21 +1,75 @@
 """Residuals about the period-luminosity-colour relation by Cloud, type and source of the coefficients."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 
 import numpy as np
 import numpy.typing as npt
 from astropy.table import QTable
 
+from cbminer.blocks import Blocks, blocks_of
 from cbminer.columns import float_column, label_column
 from cbminer.errors import RelationError
 from cbminer.selection.cutflow import SelectionSettings
-from cbminer.selection.cuts import PLCCut, plc_residuals, plc_stars
-from cbminer.selection.plc import DERIVED, PLCRelation, Residuals, fit_relation
+from cbminer.selection.cuts import PLCCut, plc_stars
+from cbminer.selection.plc import DERIVED, PLCRelation, PLCStars, Residuals, fit_relation, relation_residuals
 
-__all__ = ["all_relations", "contact_sample", "main_sequence_sample", "resolve_relation", "tabulate_residuals"]
+__all__ = [
+    "RelationSample",
+    "all_relations",
+    "main_sequence_sample",
+    "resolve_relation",
+    "tabulate_residuals",
+]
 
 # Scales the median absolute deviation to the standard deviation of a normal distribution.
 _MAD_TO_SIGMA = 1.4826
+# Types of the survey whose residuals are told.
+_KINDS = ("C", "NC", "ELL")
+_NUMBERS = tuple(item.name for item in fields(PLCStars))
+
+
+class RelationSample:
+    """What the relation needs to know of the O and B stars with short periods of one Cloud, block by block.
+
+    Parameters
+    ----------
+    settings : SelectionSettings
+        The cuts that make the sample.
+    """
+
+    def __init__(self, settings: SelectionSettings) -> None:
+        self._settings = settings
+        self._parts: dict[str, list[PLCStars]] = {kind: [] for kind in _KINDS}
+
+    def add(self, stars: QTable) -> None:
+        """Take the stars of the sample out of a block.
+
+        Parameters
+        ----------
+        stars : `~astropy.table.QTable`
+            Stars of the Cloud with photometry.
+        """
+        sample = main_sequence_sample(stars, self._settings)
+        numbers, kinds = plc_stars(stars), label_column(stars, "type")
+        for kind, parts in self._parts.items():
+            parts.append(numbers.where(sample & (kinds == kind)))
+
+    def of_type(self, kind: str) -> PLCStars:
+        """Numbers of the stars of a type.
+
+        Parameters
+        ----------
+        kind : {"C", "NC", "ELL"}
+            Type of the survey.
+
+        Returns
+        -------
+        PLCStars
+            In the order of the stars.
+        """
+        parts = self._parts[kind]
+        return PLCStars(*(np.concatenate([np.empty(0), *(getattr(part, n) for part in parts)]) for n in _NUMBERS))
 
 
 def main_sequence_sample(stars: QTable, settings: SelectionSettings) -> npt.NDArray[np.bool_]:
@@ -37,32 +91,13 @@ def main_sequence_sample(stars: QTable, settings: SelectionSettings) -> npt.NDAr
     return mask
 
 
-def contact_sample(stars: QTable, settings: SelectionSettings) -> npt.NDArray[np.bool_]:
-    """Those of the sample that the survey lists as contact binaries.
-
-    Parameters
-    ----------
-    stars : `~astropy.table.QTable`
-        Stars with photometry.
-    settings : SelectionSettings
-        The cuts.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Mask of the stars.
-    """
-    mask: npt.NDArray[np.bool_] = main_sequence_sample(stars, settings) & (label_column(stars, "type") == "C")
-    return mask
-
-
-def resolve_relation(stars: QTable, settings: SelectionSettings) -> PLCRelation:
+def resolve_relation(stars: QTable | Blocks | RelationSample, settings: SelectionSettings) -> PLCRelation:
     """Relation in force by the mode of the settings.
 
     Parameters
     ----------
-    stars : `~astropy.table.QTable`
-        Stars of one Cloud with photometry.
+    stars : `~astropy.table.QTable`, blocks or RelationSample
+        Stars of one Cloud with photometry; looked at only for a refit.
     settings : SelectionSettings
         The cuts.
 
@@ -82,12 +117,12 @@ def resolve_relation(stars: QTable, settings: SelectionSettings) -> PLCRelation:
     return _given(cut) if cut.mode == "coefficients" else _derived(cut)
 
 
-def all_relations(stars: QTable, settings: SelectionSettings) -> list[PLCRelation]:
+def all_relations(stars: QTable | Blocks | RelationSample, settings: SelectionSettings) -> list[PLCRelation]:
     """Relations of every mode that these stars and settings allow.
 
     Parameters
     ----------
-    stars : `~astropy.table.QTable`
+    stars : `~astropy.table.QTable`, blocks or RelationSample
         Stars of one Cloud with photometry.
     settings : SelectionSettings
         The cuts.
@@ -118,17 +153,27 @@ def _given(cut: PLCCut) -> PLCRelation:
     return PLCRelation(a, b, c, cut.intrinsic_scatter, "coefficients")
 
 
-def _refit(stars: QTable, settings: SelectionSettings) -> PLCRelation:
-    sample = plc_stars(stars).where(contact_sample(stars, settings))
-    return fit_relation(sample, min_stars=settings.plc.refit_min_stars)
+def _refit(stars: QTable | Blocks | RelationSample, settings: SelectionSettings) -> PLCRelation:
+    return fit_relation(_sample_of(stars, settings).of_type("C"), min_stars=settings.plc.refit_min_stars)
 
 
-def tabulate_residuals(stars: QTable, relations: Sequence[PLCRelation], settings: SelectionSettings) -> QTable:
+def _sample_of(stars: QTable | Blocks | RelationSample, settings: SelectionSettings) -> RelationSample:
+    if isinstance(stars, RelationSample):
+        return stars
+    sample = RelationSample(settings)
+    for block in blocks_of(stars):
+        sample.add(block)
+    return sample
+
+
+def tabulate_residuals(
+    stars: QTable | Blocks | RelationSample, relations: Sequence[PLCRelation], settings: SelectionSettings
+) -> QTable:
     """Residuals of the stars of one Cloud about relations, by type.
 
     Parameters
     ----------
-    stars : `~astropy.table.QTable`
+    stars : `~astropy.table.QTable`, blocks or RelationSample
         Stars of one Cloud with photometry.
     relations : sequence of PLCRelation
         The relations.
@@ -140,12 +185,11 @@ def tabulate_residuals(stars: QTable, relations: Sequence[PLCRelation], settings
     `~astropy.table.QTable`
         A row a relation and type: coefficients, number of stars, median residual, robust scatter, median error.
     """
-    sample = stars[main_sequence_sample(stars, settings)]
-    kinds = label_column(sample, "type")
+    sample = _sample_of(stars, settings)
     rows = [
-        _row(plc_residuals(sample[kinds == kind], relation), relation, kind)
+        _row(relation_residuals(sample.of_type(kind), relation), relation, kind)
         for relation in relations
-        for kind in ("C", "NC", "ELL")
+        for kind in _KINDS
     ]
     table = QTable(rows=rows)
     for name in ("median_residual", "robust_scatter", "median_error", "c", "intrinsic_scatter"):

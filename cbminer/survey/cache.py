@@ -301,6 +301,7 @@ class ArchiveCache:
             reading = read_catalogue(folder, galaxy, strict=strict)
             self._make()
             save_catalogue(path, reading, source=source)
+            reading = load_catalogue(path, source=source) or reading
         return reading
 
     def damages(self) -> Iterator[Damage]:
@@ -411,7 +412,7 @@ class ArchiveCache:
             files = [entry for entry in mine if entry.state == "file"]
             if not files and not len(store):
                 continue
-            curves = {"I": len(store.stars("I")), "V": len(store.stars("V"))}
+            curves = {"I": len(store.names("I")), "V": len(store.names("V"))}
             size = sum(entry.size for entry in files) + store.size
             yield CacheUse(galaxy, len(files), curves, size, max((entry.fetched for entry in mine), default=""))
 

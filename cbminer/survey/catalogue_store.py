@@ -1,33 +1,89 @@
 """The catalogue of a Cloud in Parquet, as it was read from the survey's text files, opened in milliseconds.
 
 The file beside the light curves saves the parsing, nothing more: it names the hashes of the text files that it was
-made of, and whatever does not fit them, or is damaged, is left alone and made anew from the text.
+made of, and whatever does not fit them, or is damaged, is left alone and made anew from the text. Its stars are read
+block by block, each time that they are needed.
 """
 
 import json
-from collections.abc import Mapping
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import astropy.units as u
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from astropy.table import MaskedColumn, QTable
-from astropy.utils.masked import Masked
+from astropy.table import QTable
 
-from cbminer.columns import float_column, label_column, text_column, values
+from cbminer.errors import ArchiveError
+from cbminer.star_blocks import table_from_arrow, table_to_arrow
 from cbminer.survey.ogle import CatalogueReading
-from cbminer.survey.part import write_whole
+from cbminer.survey.part import fsync_folder, refuse_full_disk
 from cbminer.survey.textfile import SetAside
 
-__all__ = ["CATALOGUE_FILE", "load_catalogue", "save_catalogue"]
+__all__ = ["CATALOGUE_FILE", "CatalogueBlocks", "load_catalogue", "save_catalogue"]
 
 CATALOGUE_FILE = "catalogue.parquet"
 # To be raised whenever the same text would be read to another table.
-_FORMAT = 1
+_FORMAT = 2
 _ABOUT = b"cbminer"
+_READING = b"cbminer reading"
+
+
+class CatalogueBlocks:
+    """Stars of a catalogue file, read anew each time that they are gone through.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    schema : `pyarrow.Schema`
+        Its schema, with all that was said of it when it was opened.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.path = path
+        self._schema = schema
+
+    def __iter__(self) -> Iterator[QTable]:
+        """Read the stars, block by block."""
+        yield from self.columns(None)
+
+    def columns(self, names: Sequence[str] | None) -> Iterator[QTable]:
+        """Read some columns of the stars, block by block.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            The columns; all for None.
+
+        Yields
+        ------
+        `~astropy.table.QTable`
+            These columns of a block.
+
+        Raises
+        ------
+        ArchiveError
+            If the file is not any more what it was when it was opened.
+        """
+        about = self._schema.metadata[_ABOUT]
+        try:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+                if not file.schema_arrow.equals(self._schema, check_metadata=True):
+                    raise _changed(self.path)
+                for number in range(file.num_row_groups):
+                    table = file.read_row_group(number, columns=None if names is None else list(names))
+                    yield table_from_arrow(table.replace_schema_metadata({_ABOUT: about}))
+        except (OSError, pa.ArrowException) as error:
+            raise _changed(self.path) from error
+
+
+def _changed(path: Path) -> ArchiveError:
+    return ArchiveError(f"{path} was changed or removed while it was in use: run the command again")
 
 
 def save_catalogue(path: Path, reading: CatalogueReading, *, source: Mapping[str, str]) -> None:
@@ -47,26 +103,42 @@ def save_catalogue(path: Path, reading: CatalogueReading, *, source: Mapping[str
     ArchiveError
         If the file cannot be written.
     """
-    stars = reading.stars
-    columns = {name: _kind(stars[name]) for name in stars.colnames}
-    about = {
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as stream:
+            _write(stream, reading, source)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise refuse_full_disk(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    fsync_folder(path.parent)
+
+
+def _write(stream: Any, reading: CatalogueReading, source: Mapping[str, str]) -> None:
+    content: dict[str, Any] = {
         "format": _FORMAT,
         "source": dict(source),
-        "columns": columns,
-        "meta": dict(stars.meta),
         "set_aside": [asdict(item) for item in reading.set_aside],
         "counts": reading.counts,
         "release": reading.release,
     }
-    arrays = {name: _arrow(stars, name, kind) for name, kind in columns.items()}
-    table = pa.table(arrays).replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
-    write_whole(path, sink.getvalue().to_pybytes())
+    tables = map(table_to_arrow, reading.blocks)
+    first = next(tables)
+    metadata = {_ABOUT: first.schema.metadata[_ABOUT], _READING: json.dumps(content).encode()}
+    schema = first.schema.with_metadata(metadata)
+    with pq.ParquetWriter(stream, schema, compression="zstd", write_page_checksum=True) as writer:
+        writer.write_table(first.cast(schema))
+        for table in tables:
+            writer.write_table(table.cast(schema))
 
 
 def load_catalogue(path: Path, *, source: Mapping[str, str]) -> CatalogueReading | None:
-    """Read a catalogue that was written of the same text files.
+    """Open a catalogue that was written of the same text files.
 
     Parameters
     ----------
@@ -82,37 +154,15 @@ def load_catalogue(path: Path, *, source: Mapping[str, str]) -> CatalogueReading
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            about = json.loads(file.schema_arrow.metadata[_ABOUT])
-            if about["format"] != _FORMAT or about["source"] != dict(source):
+            schema = file.schema_arrow
+            content = json.loads(schema.metadata[_READING])
+            if content["format"] != _FORMAT or content["source"] != dict(source):
                 return None
-            table = file.read()
-        stars = QTable({name: _column(table[name], kind) for name, kind in about["columns"].items()})
-        stars.meta.update(about["meta"])
-        set_aside = [SetAside(**item) for item in about["set_aside"]]
-        return CatalogueReading(stars, set_aside, about["counts"], about["release"])
+            # Every block once, so that damage is found here, where the file can still be made anew.
+            for number in range(file.num_row_groups):
+                file.read_row_group(number)
+        set_aside = [SetAside(**item) for item in content["set_aside"]]
+        blocks = CatalogueBlocks(path, schema)
+        return CatalogueReading(blocks, set_aside, content["counts"], content["release"])
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
         return None
-
-
-def _kind(column: Any) -> dict[str, Any]:
-    """Say what a column is, so that it is read back as it was."""
-    if isinstance(column, u.Quantity):
-        return {"kind": "float", "unit": str(column.unit), "masked": isinstance(column, Masked)}
-    return {"kind": "text" if column.dtype.kind == "U" else "integer"}
-
-
-def _arrow(stars: QTable, name: str, kind: dict[str, Any]) -> pa.Array:
-    if kind["kind"] == "text":
-        return pa.array(label_column(stars, name).tolist(), pa.string())
-    if kind["kind"] == "integer":
-        return pa.array(np.asarray(stars[name], dtype=np.int64))
-    return pa.array(values(stars, name, kind["unit"]))
-
-
-def _column(column: pa.ChunkedArray, kind: dict[str, Any]) -> MaskedColumn | u.Quantity | np.ndarray:
-    if kind["kind"] == "text":
-        return text_column(column.to_pylist())
-    data = column.to_numpy()
-    if kind["kind"] == "integer":
-        return np.array(data)
-    return float_column(data, kind["unit"]) if kind["masked"] else u.Quantity(data, kind["unit"])

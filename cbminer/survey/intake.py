@@ -5,16 +5,20 @@ removed only after the store holds its light curve, and the store changes in one
 """
 
 import hashlib
+import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from cbminer.errors import ArchiveError
 from cbminer.survey.cache import ArchiveCache
 from cbminer.survey.manifest import Entry, Manifest
+from cbminer.survey.star_names import StarNames, Stars, find_names, name_list, star_names
 from cbminer.survey.store import Band, LightCurveStore
 from cbminer.survey.store_writer import SourceFile, StoreWriter
 from cbminer.survey.tarball import CurveMember, TarLimits, read_tarball
@@ -138,15 +142,16 @@ def take_files(cache: ArchiveCache, galaxy: str, manifest: Manifest) -> int:
     """
     taken: list[tuple[Path, Entry]] = []
     store = cache.store(galaxy)
+    came = list(_came(cache.folder(galaxy) / "phot"))
+    known_files = _stored_hashes(store, came)
     with StoreWriter(cache.store_folder(galaxy)) as writer:
-        for path, star, band in _came(cache.folder(galaxy) / "phot"):
+        for path, star, band in came:
             entry = manifest.get(light_curve_name(galaxy, star, band))
             data = path.read_bytes()
             if entry is None or not _vouches(entry, data):
                 path.unlink()
                 continue
-            known = store.source(star, band)
-            if known is None or known.sha256 != entry.sha256 or entry.state != "stored":
+            if known_files.get((star, band)) != entry.sha256 or entry.state != "stored":
                 writer.add(SourceFile(star, band, data))
             taken.append((path, entry))
     manifest.put(*(replace(entry, state="stored") for _, entry in taken))
@@ -159,25 +164,35 @@ def _vouches(entry: Entry, data: bytes) -> bool:
     return entry.state != "absent" and entry.size == len(data) and entry.sha256 == hashlib.sha256(data).hexdigest()
 
 
+def _stored_hashes(store: LightCurveStore, came: Sequence[tuple[Path, str, Band]]) -> dict[tuple[str, Band], str]:
+    """Hashes of the text files of light curves that the store has already."""
+    found: dict[tuple[str, Band], str] = {}
+    for band in _BANDS:
+        stars = [star for _, star, of_band in came if of_band == band]
+        sources = store.sources(stars, band)
+        found |= {(star, band): file.sha256 for star, file in zip(stars, sources, strict=True) if file is not None}
+    return found
+
+
 def _came(folder: Path) -> Iterator[tuple[Path, str, Band]]:
     for band in _BANDS:
-        for star, item in sorted(_listing(folder / band).items()):
-            yield Path(item.path), star, band
+        for star in name_list(_listing(folder / band)):
+            yield folder / band / f"{star}.dat", star, band
 
 
-def _listing(folder: Path) -> dict[str, os.DirEntry[str]]:
-    """Light-curve files of a folder by star; empty if there is no such folder."""
+def _listing(folder: Path) -> StarNames:
+    """List the stars with a light-curve file in a folder, sorted; none if there is no such folder."""
     try:
         with os.scandir(folder) as items:
-            return {match[1]: item for item in items if (match := _FILE.fullmatch(item.name))}
+            return np.sort(star_names(match[1] for item in items if (match := _FILE.fullmatch(item.name))))
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return star_names(())
     except OSError as error:
         msg = f"{folder} cannot be read: {error.strerror}"
         raise ArchiveError(msg) from error
 
 
-def listed_stars(folder: Path, band: Band) -> list[str]:
+def listed_stars(folder: Path, band: Band) -> StarNames:
     """List the stars that have a light-curve file in a folder.
 
     Parameters
@@ -189,10 +204,10 @@ def listed_stars(folder: Path, band: Band) -> list[str]:
 
     Returns
     -------
-    list of str
-        Identifiers, sorted.
+    `~numpy.ndarray`
+        Identifiers as bytes (dtype S), sorted.
     """
-    return sorted(_listing(folder / "phot" / band))
+    return _listing(folder / "phot" / band)
 
 
 @dataclass(frozen=True)
@@ -201,18 +216,31 @@ class FolderChanges:
 
     Attributes
     ----------
-    add : list of ((str, str), `~pathlib.Path`)
-        Light curves that are new or changed, and their files.
-    drop : list of (str, str)
-        Light curves whose files are gone.
+    folder : `~pathlib.Path`
+        Folder with phot/I and phot/V.
+    add : dict of str to `~numpy.ndarray`
+        By band: stars whose light curves are new or changed.
+    drop : dict of str to `~numpy.ndarray`
+        By band: stars whose light curves are gone.
     """
 
-    add: list[tuple[Curve, Path]]
-    drop: list[Curve]
+    folder: Path
+    add: dict[Band, StarNames]
+    drop: dict[Band, StarNames]
+
+    @property
+    def n_add(self) -> int:
+        """Number of light curves that are new or changed."""
+        return sum(map(len, self.add.values()))
+
+    @property
+    def n_drop(self) -> int:
+        """Number of light curves that are gone."""
+        return sum(map(len, self.drop.values()))
 
 
 def folder_changes(
-    folder: Path, store: LightCurveStore, stars: Iterable[str], *, bands: Sequence[Band] = ("I",)
+    folder: Path, store: LightCurveStore, stars: Stars, *, bands: Sequence[Band] = ("I",)
 ) -> FolderChanges:
     """Compare the light curves of a folder with a store, by size and time of the last change.
 
@@ -222,7 +250,7 @@ def folder_changes(
         Folder with phot/I and phot/V.
     store : LightCurveStore
         Store that was made of it.
-    stars : iterable of str
+    stars : iterable of str, or `~numpy.ndarray` of bytes
         Stars that are of interest.
     bands : sequence of {"I", "V"}, optional
         Bands that are of interest.
@@ -232,19 +260,18 @@ def folder_changes(
     FolderChanges
         What has to be done.
     """
-    changes = FolderChanges([], [])
-    wanted = list(stars)
+    changes = FolderChanges(folder, {}, {})
+    wanted = star_names(stars)
     for band in bands:
-        listed = _listing(folder / "phot" / band)
-        for star in wanted:
-            known, item = store.source(star, band), listed.get(star)
-            if item is None:
-                # Light curves that did not come from a file of their own stay.
-                if store.is_of_file(star, band):
-                    changes.drop.append((star, band))
-                continue
-            if known is None or (known.size, known.changed) != _size_and_time(item):
-                changes.add.append(((star, band), Path(item.path)))
+        place = folder / "phot" / band
+        is_listed = find_names(_listing(place), wanted) >= 0
+        known = store.states(wanted, band)
+        found = np.full_like(known, -2)
+        files = (f"{place}{os.sep}{star}.dat" for star in name_list(wanted[is_listed]))
+        found[is_listed] = np.fromiter(map(_size_and_time, files), dtype=(np.int64, 2))
+        changes.add[band] = wanted[is_listed & (found != known).any(axis=1)]
+        # Light curves that did not come from a file of their own stay.
+        changes.drop[band] = wanted[~is_listed & (known[:, 1] != 0)]
     return changes
 
 
@@ -260,13 +287,14 @@ def take_folder(store_folder: Path, changes: FolderChanges, *, advance: Advance 
     advance : callable, optional
         Called with the light curves that were taken in since the last call.
     """
-    if changes.drop:
+    if changes.n_drop:
         with StoreWriter(store_folder) as writer:
-            writer.drop(changes.drop)
-    for first in range(0, len(changes.add), _STEP):
+            writer.drop((star, band) for band, stars in changes.drop.items() for star in name_list(stars))
+    curves = ((star.decode(), band) for band, stars in changes.add.items() for star in stars)
+    while step := list(itertools.islice(curves, _STEP)):
         with StoreWriter(store_folder) as writer:
-            for (star, band), path in changes.add[first : first + _STEP]:
-                writer.add(_source_file(star, band, path))
+            for star, band in step:
+                writer.add(_source_file(star, band, changes.folder / "phot" / band / f"{star}.dat"))
                 if advance is not None:
                     advance(1)
 
@@ -283,10 +311,11 @@ def _source_file(star: str, band: Band, path: Path) -> SourceFile:
         return SourceFile(star, band, b"", _NO_TIME, f"{name} cannot be read: {error.strerror}")
 
 
-def _size_and_time(path: os.PathLike[str]) -> tuple[int, int]:
+def _size_and_time(path: str | Path) -> tuple[int, int]:
     """Size of a file and time of its last change in ns, which is never 0."""
     try:
-        state = Path(path).stat()
+        # For all files of a survey a path object of each would take longer than the call.
+        state = os.stat(path)  # noqa: PTH116
     except OSError:
         return 0, 0
     return state.st_size, state.st_mtime_ns or 1

@@ -1,15 +1,16 @@
 """A folder of the user in the layout of OGLE's collection. Nothing in it is ever changed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from cbminer.errors import ArchiveError
 from cbminer.monitor import Monitor
 from cbminer.survey.cache import ArchiveCache
 from cbminer.survey.intake import (
     BULK_FILE,
-    FolderChanges,
     file_state,
     folder_changes,
     listed_stars,
@@ -18,6 +19,7 @@ from cbminer.survey.intake import (
 )
 from cbminer.survey.mock import is_mock_folder
 from cbminer.survey.ogle import CatalogueReading
+from cbminer.survey.star_names import StarNames, Stars, name_list, names_without, star_names
 from cbminer.survey.store import Band, LightCurveStore
 from cbminer.survey.store_writer import StoreWriter
 
@@ -122,7 +124,12 @@ class LocalArchive:
         return self.cache.catalogue(self.catalogue_folder(galaxy, monitor=monitor), galaxy, strict=strict)
 
     def light_curves(
-        self, galaxy: str, stars: Iterable[str], *, bands: Sequence[Band] = ("I",), monitor: Monitor | None = None
+        self,
+        galaxy: str,
+        stars: Stars,
+        *,
+        bands: Sequence[Band] = ("I",),
+        monitor: Monitor | None = None,
     ) -> LightCurveStore:
         """Bring the store up to date with the folder, and open it.
 
@@ -132,7 +139,7 @@ class LocalArchive:
         ----------
         galaxy : {"LMC", "SMC"}
             The Cloud.
-        stars : iterable of str
+        stars : iterable of str, or `~numpy.ndarray` of bytes
             Stars that are needed.
         bands : sequence of {"I", "V"}, optional
             Bands that are needed.
@@ -149,39 +156,35 @@ class LocalArchive:
         ArchiveError
             If the store cannot be written, or phot.tar.gz is damaged.
         """
-        folder, wanted = Path(self.place(galaxy)), list(stars)
-        if self._has_news(folder, galaxy, wanted, bands):
-            with self.cache.locked(monitor):
-                if self._changes(folder, galaxy, wanted, bands).drop:
-                    # The tarball may hold what is no longer there as a file.
-                    with self.cache.manifest() as manifest:
-                        manifest.state_fact(f"bulk {galaxy}", "")
+        folder, wanted = Path(self.place(galaxy)), star_names(stars)
+        store = self.cache.store(galaxy)
+        changes = folder_changes(folder, store, wanted, bands=bands)
+        if not (changes.n_add or changes.n_drop or self._bulk_is_new(folder, galaxy)):
+            return store
+        with self.cache.locked(monitor):
+            # Another process may have changed the store before it could be locked.
+            changes = folder_changes(folder, self.cache.store(galaxy), wanted, bands=bands)
+            if changes.n_drop:
+                # The tarball may hold what is no longer there as a file.
+                with self.cache.manifest() as manifest:
+                    manifest.state_fact(f"bulk {galaxy}", "")
+            if self._bulk_is_new(folder, galaxy):
                 self._take_bulk(folder, galaxy, monitor)
-                changes = self._changes(folder, galaxy, wanted, bands)
-                telling = monitor or Monitor()
-                with telling.step(f"storing {galaxy} light curves", len(changes.add)) as advance:
-                    take_folder(self.cache.store_folder(galaxy), changes, advance=advance)
+                changes = folder_changes(folder, self.cache.store(galaxy), wanted, bands=bands)
+            with (monitor or Monitor()).step(f"storing {galaxy} light curves", changes.n_add) as advance:
+                take_folder(self.cache.store_folder(galaxy), changes, advance=advance)
         return self.cache.store(galaxy)
-
-    def _changes(self, folder: Path, galaxy: str, stars: Sequence[str], bands: Sequence[Band]) -> FolderChanges:
-        return folder_changes(folder, self.cache.store(galaxy), stars, bands=bands)
-
-    def _has_news(self, folder: Path, galaxy: str, stars: Sequence[str], bands: Sequence[Band]) -> bool:
-        changes = self._changes(folder, galaxy, stars, bands)
-        return bool(changes.add or changes.drop) or self._bulk_is_new(folder, galaxy)
 
     def _bulk_is_new(self, folder: Path, galaxy: str) -> bool:
         with self.cache.manifest() as manifest:
             return manifest.fact(f"bulk {galaxy}") != _bulk_state(folder)
 
     def _take_bulk(self, folder: Path, galaxy: str, monitor: Monitor | None) -> None:
-        if not self._bulk_is_new(folder, galaxy):
-            return
         tarball, state = folder / BULK_FILE, _bulk_state(folder)
         store = self.cache.store(galaxy)
         with StoreWriter(self.cache.store_folder(galaxy)) as writer:
             # What came out of an earlier tarball is not in the folder any more.
-            writer.drop(curve for curve in store.curves() if not store.is_of_file(*curve))
+            writer.drop(store.curves_without_file())
         if state:
             with (monitor or Monitor()).step(f"storing {tarball}", tarball.stat().st_size) as advance:
                 take_tarball(self.cache, tarball, galaxies=(galaxy,), advance=advance)
@@ -201,9 +204,31 @@ class LocalArchive:
         list of str
             Identifiers; empty where the folder has no light curves.
         """
+        return name_list(self._at_hand(galaxy))
+
+    def spare_light_curves(self, galaxy: str, ids: Stars) -> list[str]:
+        """Stars whose I light curves are in the folder, but which are not among others.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+        ids : iterable of str, or `~numpy.ndarray` of bytes
+            The others: all stars of the catalogue.
+
+        Returns
+        -------
+        list of str
+            Identifiers, sorted.
+        """
+        return name_list(names_without(self._at_hand(galaxy), star_names(ids)))
+
+    def _at_hand(self, galaxy: str) -> StarNames:
         folder = Path(self.place(galaxy))
-        in_tarball = self.cache.store(galaxy).stars("I") if (folder / BULK_FILE).is_file() else []
-        return sorted({*listed_stars(folder, "I"), *in_tarball})
+        listed = listed_stars(folder, "I")
+        if not (folder / BULK_FILE).is_file():
+            return listed
+        return np.union1d(listed, self.cache.store(galaxy).names("I"))
 
     def is_mock(self, galaxy: str) -> bool:
         """Whether the folder holds a simulated survey.

@@ -1,55 +1,40 @@
-"""OGLE's collection of eclipsing and ellipsoidal binaries: the byte layouts of its catalogue.
+"""OGLE's collection of eclipsing and ellipsoidal binaries: its catalogue files, joined by star.
 
-The layouts are those of the README files of ``OCVS/lmc/ecl`` and ``OCVS/smc/ecl`` (Pawlak et al. 2016, AcA 66,
-421; Glowacki et al. 2025). Bytes are counted from 1 and both ends are included.
+The files are read some thousand lines at a time, and of their stars only what joins them stays in memory: the stars
+themselves wait on disk.
 """
 
-import itertools
-import math
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
-from astropy.table import QTable
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from astropy.table import QTable, vstack
 
-from cbminer.errors import InputFormatError
-from cbminer.survey.stars import (
-    DEPTH_RANGE,
-    MAGNITUDE_RANGE,
-    MISSING_TOKENS,
-    STAR_TYPES,
-    Identity,
-    Parameters,
-    checked_epoch,
-    declination,
-    known_label,
-    right_ascension,
-    star_table,
-    within,
-)
-from cbminer.survey.textfile import (
-    BadLineError,
-    Line,
-    ParsedLines,
-    SetAside,
-    TextFile,
-    parse_lines,
-    read_text_file,
-)
+from cbminer.columns import FloatArray, label_column
+from cbminer.errors import OutputError
+from cbminer.star_blocks import StarBlocks
+from cbminer.survey.ogle_files import REQUIRED_FILES, Ledger, StarRows, read_rows
+from cbminer.survey.ogle_rows import IDENTITY_SCHEMA, identity_rows, parameter_rows
+from cbminer.survey.star_names import StarNames, name_list, names_of_column, star_names
+from cbminer.survey.stars import PARAMETER_NAMES, table_of_columns
+from cbminer.survey.textfile import SetAside, read_line_blocks
 
 __all__ = [
     "CATALOGUE_FILES",
     "REQUIRED_FILES",
     "CatalogueReading",
+    "ColumnBlocks",
     "read_catalogue",
     "recognise_release",
 ]
 
 CATALOGUE_FILES = ("ident.dat", "ecl.dat", "ell.dat", "remarks.txt")
-REQUIRED_FILES = ("ident.dat", "ecl.dat")
-_STAR = re.compile(r"^[A-Z0-9]+-(LMC|SMC)-[A-Z0-9]+-\d+$")
 # Numbers of stars by which a release is known: (galaxy, stars) -> name.
 _RELEASES = {
     ("LMC", 40204): "OGLE-IV, Pawlak et al. 2016",
@@ -61,14 +46,24 @@ _LATEST = "OGLE-IV, later than Pawlak et al. 2016 (Glowacki et al. 2025 or after
 _UNKNOWN_RELEASE = "not recognised"
 
 
+class ColumnBlocks(Protocol):
+    """Tables of stars that can be gone through more than once, whole or some columns of them."""
+
+    def __iter__(self) -> Iterator[QTable]:
+        """Read the stars, block by block."""
+
+    def columns(self, names: Sequence[str]) -> Iterator[QTable]:
+        """Read some columns, block by block."""
+
+
 @dataclass(frozen=True)
 class CatalogueReading:
     """A catalogue as it was read, and everything that did not make it into the table.
 
     Attributes
     ----------
-    stars : `~astropy.table.QTable`
-        A row a star of ident.dat.
+    blocks : ColumnBlocks or list of `~astropy.table.QTable`
+        A row a star, in tables that fit into memory.
     set_aside : list of SetAside
         Lines that were kept out, with the reason.
     counts : dict of str to int
@@ -77,23 +72,32 @@ class CatalogueReading:
         Release of the survey, recognised by its number of stars.
     """
 
-    stars: QTable
+    blocks: ColumnBlocks | list[QTable]
     set_aside: list[SetAside]
     counts: dict[str, int]
     release: str
 
+    @property
+    def stars(self) -> QTable:
+        """All stars in one table, which takes about a kilobyte a star."""
+        blocks = list(self.blocks)
+        return vstack(blocks) if len(blocks) > 1 else blocks[0]
 
-@dataclass
-class _Ledger:
-    """Counts and lines set aside, gathered while the files are read."""
+    @property
+    def n_stars(self) -> int:
+        """Number of stars."""
+        return self.counts["stars"]
 
-    counts: dict[str, int] = field(default_factory=dict)
-    set_aside: list[SetAside] = field(default_factory=list)
+    def ids(self) -> StarNames:
+        """List the identifiers of all stars.
 
-    def add(self, items: Iterable[SetAside], count: str) -> None:
-        kept = list(items)
-        self.counts[count] = self.counts.get(count, 0) + len(kept)
-        self.set_aside.extend(kept)
+        Returns
+        -------
+        `~numpy.ndarray`
+            UTF-8 as bytes (dtype S), shape (n,).
+        """
+        blocks = self.blocks if isinstance(self.blocks, list) else self.blocks.columns(["id"])
+        return np.concatenate([star_names(label_column(block, "id").tolist()) for block in blocks])
 
 
 def recognise_release(galaxy: str, n_stars: int) -> str:
@@ -139,218 +143,172 @@ def read_catalogue(folder: Path, galaxy: str, *, strict: bool = False) -> Catalo
     ------
     InputFormatError
         If a file is missing, empty, of another layout, or, with `strict`, has a malformed line.
+    OutputError
+        If there is no room for the stars on disk.
     """
-    ledger = _Ledger()
-    identities = _read_identities(folder / "ident.dat", galaxy, ledger, strict=strict)
-    parameters = _read_parameters(folder, galaxy, ledger, strict=strict)
-    remarks = _read_remarks(folder / "remarks.txt", identities, ledger)
-    orphans = [star for star in parameters if star not in identities]
-    ledger.add(
-        (
-            SetAside("ecl.dat, ell.dat", 0, star, "expected a row of the star in ident.dat, found none", "")
-            for star in orphans
-        ),
-        "parameter rows without a row in ident.dat",
-    )
-    missing = sum(star not in parameters for star in identities)
-    ledger.counts["stars of ident.dat without a row in ecl.dat or ell.dat"] = missing
-    ledger.counts["stars"] = len(identities)
-    stars = star_table(list(identities.values()), parameters, remarks, galaxy)
-    release = recognise_release(galaxy, len(identities))
-    return CatalogueReading(stars, ledger.set_aside, ledger.counts, release)
+    ledger = Ledger()
+    try:
+        with tempfile.TemporaryFile(prefix="cbminer-catalogue-") as spool:
+            identities = _read_identities(folder / "ident.dat", galaxy, spool, ledger, strict=strict)
+            parameters = _read_parameters(folder, galaxy, ledger, strict=strict)
+            remarks = _read_remarks(folder / "remarks.txt", identities, ledger)
+            _compare(identities, parameters, ledger)
+            blocks = StarBlocks()
+            for block in _joined(spool, identities, parameters, remarks, galaxy):
+                blocks.append(block)
+    except OSError as error:
+        msg = (
+            f"stars cannot wait in {tempfile.gettempdir()} ({error}): free space there, or set the environment "
+            "variable TMPDIR to another folder"
+        )
+        raise OutputError(msg) from error
+    ledger.counts["stars"] = len(identities.rows)
+    release = recognise_release(galaxy, len(identities.rows))
+    return CatalogueReading(blocks, ledger.set_aside, ledger.counts, release)
 
 
-def _read_identities(path: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, Identity]:
-    file = _open(path)
-    _refuse_empty(file)
-    parsed = parse_lines(file, lambda line: _parse_identity(line, galaxy), layout="OGLE's ident.dat", strict=strict)
-    stars = [identity.star for identity in parsed.rows]
-    return _without_duplicates(path.name, file, parsed, stars, ledger)
+def _read_identities(path: Path, galaxy: str, spool: IO[bytes], ledger: Ledger, *, strict: bool) -> StarRows:
+    """Read ident.dat; its rows go to the spool, since together they are too large for the memory."""
+    with pa.ipc.new_stream(spool, IDENTITY_SCHEMA) as waiting:
+        return read_rows(path, partial(identity_rows, galaxy=galaxy), waiting.write_table, ledger, strict=strict)
 
 
-def _read_parameters(folder: Path, galaxy: str, ledger: _Ledger, *, strict: bool) -> dict[str, Parameters]:
-    """Read ecl.dat and ell.dat; a star in both keeps its row of ecl.dat."""
-    merged: dict[str, Parameters] = {}
+@dataclass(frozen=True)
+class _FileParameters:
+    """What ecl.dat or ell.dat says: its stars, and the numbers of its rows, each of shape (n,)."""
+
+    stars: StarRows
+    numbers: dict[str, FloatArray]
+
+
+def _read_parameters(folder: Path, galaxy: str, ledger: Ledger, *, strict: bool) -> list[_FileParameters]:
+    """Read ecl.dat and ell.dat; a star in both keeps its row of ecl.dat, which comes first."""
+    found: list[_FileParameters] = []
     for name in ("ecl.dat", "ell.dat"):
         path = folder / name
         if name not in REQUIRED_FILES and not path.exists():
             ledger.counts[f"{name} missing"] = 1
             continue
-        file = _open(path)
-        if name in REQUIRED_FILES:
-            _refuse_empty(file)
-        parsed = parse_lines(file, lambda line: _parse_parameters(line, galaxy), layout=f"OGLE's {name}", strict=strict)
-        rows = _without_duplicates(name, file, parsed, [row.star for row in parsed.rows], ledger)
-        twice = [
-            SetAside(name, 0, star, "expected the star in one of ecl.dat and ell.dat, found it in both", "")
-            for star in rows
-            if star in merged
-        ]
-        ledger.add(twice, "stars in both ecl.dat and ell.dat")
-        merged = rows | merged
-    return merged
+        waiting = _Numbers()
+        stars = read_rows(path, partial(parameter_rows, galaxy=galaxy), waiting.append, ledger, strict=strict)
+        both = [stars.in_file_order(earlier.stars.find(stars.names) >= 0) for earlier in found]
+        reason = "expected the star in one of ecl.dat and ell.dat, found it in both"
+        ledger.add(
+            (SetAside(name, 0, star, reason, "") for names in both for star in name_list(names)),
+            "stars in both ecl.dat and ell.dat",
+        )
+        found.append(_FileParameters(stars, waiting.joined()))
+    return found
 
 
-def _read_remarks(path: Path, identities: dict[str, Identity], ledger: _Ledger) -> dict[str, str]:
-    """Read the remarks; the file is free text with names in it, so nothing in it is an error."""
-    if not path.exists():
-        ledger.counts["remarks.txt missing"] = 1
-        return {}
-    remarks: dict[str, str] = {}
-    unmatched = 0
-    for line in read_text_file(path, encoding_errors="replace").lines:
-        star, _, text = line.text.strip().partition(" ")
-        if star in identities and text.strip():
-            remarks[star] = f"{remarks[star]}; {text.strip()}" if star in remarks else text.strip()
-        else:
-            unmatched += 1
-    ledger.counts["remarks.txt: remarks"] = len(remarks)
-    ledger.counts["remarks.txt: lines without a star of ident.dat"] = unmatched
-    return remarks
+class _Numbers:
+    """Columns of numbers that grow block by block."""
 
+    def __init__(self) -> None:
+        self._pieces: dict[str, list[FloatArray]] = {name: [] for name in PARAMETER_NAMES}
 
-def _open(path: Path) -> TextFile:
-    if not path.exists():
-        msg = f"{path} is missing: the folder must hold OGLE's {' and '.join(REQUIRED_FILES)}"
-        raise InputFormatError(msg)
-    return read_text_file(path)
+    def append(self, table: pa.Table) -> None:
+        for name, pieces in self._pieces.items():
+            pieces.append(table[name].to_numpy())
 
-
-def _refuse_empty(file: TextFile) -> None:
-    if not file.lines and not file.undecoded:
-        msg = f"{file.path} is empty: expected a row a star; fetch it again"
-        raise InputFormatError(msg)
-
-
-def _without_duplicates(
-    name: str, file: TextFile, parsed: ParsedLines[Any], stars: list[str], ledger: _Ledger
-) -> dict[str, Any]:
-    """Key rows by star, the first of several rows kept, and enter the file into the ledger."""
-    rows: dict[str, Any] = {}
-    first: dict[str, Line] = {}
-    duplicates: list[SetAside] = []
-    for line, row, star in zip(parsed.lines, parsed.rows, stars, strict=True):
-        if star not in rows:
-            rows[star], first[star] = row, line
-            continue
-        same = "the same" if line.text == first[star].text else "another"
-        reason = f"expected one row a star, found {same} row on line {first[star].number} already"
-        duplicates.append(SetAside(name, line.number, star, reason, line.text))
-    ledger.counts[f"{name}: lines"] = len(file.lines) + len(file.undecoded)
-    ledger.add(parsed.set_aside, f"{name}: malformed lines")
-    ledger.add(duplicates, f"{name}: duplicate rows")
-    ledger.counts[f"{name}: rows"] = len(rows)
-    return rows
-
-
-def _parse_identity(line: Line, galaxy: str) -> Identity:
-    """Parse a row of ident.dat by its bytes or, where a release shifted its columns, by its words."""
-    text = line.text
-    try:
-        # A shifted row would lose a digit of its star to the next column.
-        if (text[18:20] + text[23:24] + text[35:36] + text[47:49]).strip():
-            msg = "expected 4 columns at their bytes, found words across them"
-            raise BadLineError(msg)
-        head = [text[0:18].strip(), text[20:23].strip(), text[24:35].strip(), text[36:47].strip()]
-        identity = _identity(head, galaxy)
-    except BadLineError as error:
-        words = text.split(maxsplit=4)
-        if len(words) < 4:
-            raise
-        try:
-            identity = _identity(words[:4], galaxy)
-        except BadLineError:
-            raise error from None
-        other = words[4].strip() if len(words) > 4 else ""
-        return Identity(identity.star, identity.kind, identity.ra, identity.dec, other_id=other)
-    cross = [known_label(text[first:last]) for first, last in ((49, 65), (66, 81), (82, 97), (98, 150))]
-    return Identity(identity.star, identity.kind, identity.ra, identity.dec, *cross)
-
-
-def _identity(words: list[str], galaxy: str) -> Identity:
-    star, kind, ra, dec = words
-    _check_star(star, galaxy)
-    if kind not in STAR_TYPES:
-        msg = f"bytes 21-23: expected a type out of {', '.join(STAR_TYPES)}, found {kind!r}"
-        raise BadLineError(msg)
-    return Identity(star, kind, right_ascension(ra), declination(dec))
-
-
-def _check_star(star: str, galaxy: str) -> None:
-    match = _STAR.match(star)
-    if match is None:
-        msg = f"bytes 1-18: expected a star such as OGLE-{galaxy}-ECL-00001, found {star!r}"
-        raise BadLineError(msg)
-    if match.group(1) != galaxy:
-        msg = f"bytes 1-18: expected a star of the {galaxy}, found {star!r}"
-        raise BadLineError(msg)
+    def joined(self) -> dict[str, FloatArray]:
+        """Join the pieces column by column, so that only one is in memory twice."""
+        return {name: np.concatenate(self._pieces.pop(name)) for name in PARAMETER_NAMES}
 
 
 @dataclass(frozen=True)
-class _Number:
-    """A numeric field of ecl.dat: its bytes and its meaning."""
+class _Remarks:
+    """Remarks, and the row of ident.dat of each, in ascending order."""
 
-    first: int
-    last: int
-    expected: str
+    rows: npt.NDArray[np.int32]
+    texts: pa.Array
 
-
-_PARAMETER_FIELDS = (
-    _Number(21, 26, "an I magnitude"),
-    _Number(28, 33, "a V magnitude"),
-    _Number(35, 46, "a period in days"),
-    _Number(49, 60, "an epoch of minimum"),
-    _Number(62, 67, "a depth of the primary eclipse"),
-    _Number(69, 73, "a depth of the secondary eclipse"),
-)
+    def of_rows(self, first: int, n_rows: int) -> list[str]:
+        """Remarks of neighbouring rows; several of a star in one."""
+        start, end = np.searchsorted(self.rows, [first, first + n_rows])
+        remarks = [""] * n_rows
+        for row, text in zip(self.rows[start:end].tolist(), self.texts[start:end].to_pylist(), strict=True):
+            before = remarks[row - first]
+            remarks[row - first] = f"{before}; {text}" if before else text
+        return remarks
 
 
-def _parse_parameters(line: Line, galaxy: str) -> Parameters:
-    """Parse a row of ecl.dat or ell.dat.
+def _read_remarks(path: Path, identities: StarRows, ledger: Ledger) -> _Remarks:
+    """Read the remarks; the file is free text with names in it, so nothing in it is an error."""
+    rows: list[npt.NDArray[np.int32]] = [np.empty(0, dtype=np.int32)]
+    texts: list[pa.Array] = [pa.array([], pa.string())]
+    if not path.exists():
+        ledger.counts["remarks.txt missing"] = 1
+        return _Remarks(rows[0], texts[0])
+    unmatched = 0
+    for block in read_line_blocks(path, encoding_errors="replace"):
+        words = [text.strip().partition(" ") for text in block.texts]
+        # A word that is longer than every star is none, and is not to make the others as long.
+        longest = identities.names.itemsize
+        found = identities.find(star_names(star if len(star) <= longest else "" for star, _, _ in words))
+        remarks = [text.strip() if row >= 0 else "" for (_, _, text), row in zip(words, found.tolist(), strict=True)]
+        kept = [place for place, remark in enumerate(remarks) if remark]
+        unmatched += len(words) - len(kept)
+        rows.append(found[kept])
+        texts.append(pa.array([remarks[place] for place in kept], pa.string()))
+    of_stars = np.concatenate(rows)
+    order = np.argsort(of_stars, kind="stable")
+    ledger.counts["remarks.txt: remarks"] = len(np.unique(of_stars))
+    ledger.counts["remarks.txt: lines without a star of ident.dat"] = unmatched
+    return _Remarks(of_stars[order], pa.concat_arrays(texts).take(pa.array(order)))
 
-    Seven words are unambiguous whatever their bytes. With fewer, a blank field stands for a missing value and only
-    the bytes can tell which.
-    """
-    words = line.text.split()
-    if len(words) != 1 + len(_PARAMETER_FIELDS):
-        words = _fields_by_bytes(line.text)
-    _check_star(words[0], galaxy)
-    i_mag, v_mag, period, epoch, depth1, depth2 = (
-        _number(word, spec) for word, spec in zip(words[1:], _PARAMETER_FIELDS, strict=True)
+
+def _compare(identities: StarRows, parameters: Sequence[_FileParameters], ledger: Ledger) -> None:
+    """Enter stars that are in ident.dat alone, or not in it, into the ledger."""
+    orphans: list[str] = []
+    has_row = np.zeros(len(identities.names), dtype=bool)
+    later: list[StarRows] = []
+    for file in reversed(parameters):
+        is_orphan = identities.find(file.stars.names) < 0
+        for stars in later:
+            is_orphan &= stars.find(file.stars.names) < 0
+        orphans += name_list(file.stars.in_file_order(is_orphan))
+        has_row |= file.stars.find(identities.names) >= 0
+        later.append(file.stars)
+    reason = "expected a row of the star in ident.dat, found none"
+    ledger.add(
+        (SetAside("ecl.dat, ell.dat", 0, star, reason, "") for star in orphans),
+        "parameter rows without a row in ident.dat",
     )
-    return Parameters(
-        words[0],
-        within(i_mag, MAGNITUDE_RANGE),
-        within(v_mag, MAGNITUDE_RANGE),
-        within(period, (0.0, math.inf)),
-        checked_epoch(epoch),
-        within(depth1, DEPTH_RANGE),
-        within(depth2, DEPTH_RANGE),
-    )
+    ledger.counts["stars of ident.dat without a row in ecl.dat or ell.dat"] = int(np.count_nonzero(~has_row))
 
 
-def _fields_by_bytes(text: str) -> list[str]:
-    covered = [(0, 18), *((spec.first - 1, spec.last) for spec in _PARAMETER_FIELDS)]
-    between = "".join(text[end:start] for (_, end), (start, _) in itertools.pairwise(covered))
-    end = covered[-1][1]
-    if between.strip() or text[end:].strip():
-        msg = f"expected 7 columns at their bytes, found {len(text.split())} words at others"
-        raise BadLineError(msg)
-    inside = any(start < len(text) < stop for start, stop in covered)
-    if inside or len(text) < _PARAMETER_FIELDS[2].last:
-        msg = f"expected 7 columns up to byte {end}, found the line cut off at byte {len(text)}"
-        raise BadLineError(msg)
-    return [text[start:stop].strip() for start, stop in covered]
+def _joined(
+    spool: IO[bytes], identities: StarRows, parameters: Sequence[_FileParameters], remarks: _Remarks, galaxy: str
+) -> Iterator[QTable]:
+    """Join the stars of the spool with what else is known of them."""
+    counts = np.zeros(identities.n_rows, dtype=bool)
+    counts[identities.rows] = True
+    spool.seek(0)
+    first = 0
+    with pa.ipc.open_stream(spool) as waiting:
+        for batch in waiting:
+            mine = counts[first : first + batch.num_rows]
+            texts = np.array(remarks.of_rows(first, batch.num_rows), dtype=object)
+            first += batch.num_rows
+            if not mine.any():
+                continue
+            rows = batch.filter(pa.array(mine))
+            columns: dict[str, Any] = {name: rows[name].to_pylist() for name in IDENTITY_SCHEMA.names}
+            numbers, has_row = _numbers_of(names_of_column(rows["star"]), parameters)
+            yield table_of_columns(columns | numbers | {"remark": texts[mine]}, has_row, galaxy)
 
 
-def _number(word: str, spec: _Number) -> float:
-    if word in MISSING_TOKENS:
-        return math.nan
-    try:
-        value = float(word)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value):
-        msg = f"bytes {spec.first}-{spec.last}: expected {spec.expected} or -, found {word!r}"
-        raise BadLineError(msg)
-    return value
+def _numbers_of(
+    stars: StarNames, parameters: Sequence[_FileParameters]
+) -> tuple[dict[str, FloatArray], npt.NDArray[np.bool_]]:
+    """Look the parameters of stars up, those of the first file that has them, and tell which have any."""
+    numbers = {name: np.full(len(stars), np.nan) for name in PARAMETER_NAMES}
+    has_row = np.zeros(len(stars), dtype=bool)
+    for file in parameters:
+        rows = file.stars.find(stars)
+        here = (rows >= 0) & ~has_row
+        for name, values in file.numbers.items():
+            numbers[name][here] = values[rows[here]]
+        has_row |= here
+    return numbers, has_row

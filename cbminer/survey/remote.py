@@ -1,6 +1,6 @@
 """A server in the layout of OGLE's collection, with everything that came from it in the cache."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +27,7 @@ from cbminer.survey.manifest import Entry, Manifest
 from cbminer.survey.mock import is_mock_folder
 from cbminer.survey.ogle import CATALOGUE_FILES, REQUIRED_FILES, CatalogueReading
 from cbminer.survey.part import Part, sha256_of
+from cbminer.survey.star_names import StarNames, Stars, name_list, names_without, star_names
 from cbminer.survey.store import Band, LightCurveStore
 from cbminer.survey.tarball import TarLimits, read_tarball
 
@@ -234,7 +235,12 @@ class RemoteArchive:
         return self.cache.catalogue(self.catalogue_folder(galaxy, monitor=monitor), galaxy, strict=strict)
 
     def light_curves(
-        self, galaxy: str, stars: Iterable[str], *, bands: Sequence[Band] = ("I",), monitor: Monitor | None = None
+        self,
+        galaxy: str,
+        stars: Stars,
+        *,
+        bands: Sequence[Band] = ("I",),
+        monitor: Monitor | None = None,
     ) -> LightCurveStore:
         """Fetch the light curves of stars that are not in the store yet, and open it.
 
@@ -242,7 +248,7 @@ class RemoteArchive:
         ----------
         galaxy : {"LMC", "SMC"}
             The Cloud.
-        stars : iterable of str
+        stars : iterable of str, or `~numpy.ndarray` of bytes
             Stars that are needed.
         bands : sequence of {"I", "V"}, optional
             Bands that are needed.
@@ -259,23 +265,25 @@ class RemoteArchive:
         ArchiveError
             If the server stops answering, or what it sends is damaged; what has come so far is kept.
         """
-        names = list(stars)
-        wanted: list[Curve] = [(star, band) for band in bands for star in names]
+        wanted = star_names(stars)
         if self.offline:
             if self._has_come(galaxy):
                 with self.cache.locked(monitor), self.cache.manifest() as manifest:
                     self._take_what_came(galaxy, manifest, monitor or Monitor())
-        elif self._missing(galaxy, wanted):
+        elif self._missing(galaxy, wanted, bands):
             with self.cache.locked(monitor), self._fetching() as (fetcher, manifest):
                 self._take_what_came(galaxy, manifest, monitor or Monitor())
-                missing = self._missing(galaxy, wanted)
+                missing = self._missing(galaxy, wanted, bands)
                 if missing:
                     self._fetch_curves(galaxy, missing, fetcher, manifest, monitor or Monitor())
         return self.cache.store(galaxy)
 
-    def _missing(self, galaxy: str, wanted: Sequence[Curve]) -> list[Curve]:
+    def _missing(self, galaxy: str, stars: StarNames, bands: Sequence[Band]) -> list[Curve]:
         """Light curves that are neither stored nor known to be absent."""
         store = self.cache.store(galaxy)
+        lacking = {band: stars[~store.has(stars, band)] for band in bands}
+        if not any(map(len, lacking.values())):
+            return []
         with self.cache.manifest() as manifest:
             # Whatever the file of all light curves did not hold, the server does not have.
             entry = manifest.get(bulk_name(galaxy))
@@ -284,14 +292,15 @@ class RemoteArchive:
             absent = {entry.name for entry in manifest.entries(state="absent", under=f"{galaxy.lower()}/")}
         return [
             (star, band)
-            for star, band in wanted
-            if store.source(star, band) is None and light_curve_name(galaxy, star, band) not in absent
+            for band, names in lacking.items()
+            for star in name_list(names)
+            if light_curve_name(galaxy, star, band) not in absent
         ]
 
     def _has_come(self, galaxy: str) -> bool:
         """Whether light curves came that are not in the store yet."""
         folder = self.cache.folder(galaxy)
-        return (folder / BULK_FILE).is_file() or any(listed_stars(folder, band) for band in BANDS)
+        return (folder / BULK_FILE).is_file() or any(len(listed_stars(folder, band)) for band in BANDS)
 
     def _take_what_came(self, galaxy: str, manifest: Manifest, monitor: Monitor) -> None:
         """Take in what an earlier process had fetched, but not stored."""
@@ -375,6 +384,23 @@ class RemoteArchive:
         """
         return self.cache.store(galaxy).stars("I")
 
+    def spare_light_curves(self, galaxy: str, ids: Stars) -> list[str]:
+        """Stars whose I light curves are in the store, but which are not among others.
+
+        Parameters
+        ----------
+        galaxy : {"LMC", "SMC"}
+            The Cloud.
+        ids : iterable of str, or `~numpy.ndarray` of bytes
+            The others: all stars of the catalogue.
+
+        Returns
+        -------
+        list of str
+            Identifiers, sorted.
+        """
+        return name_list(names_without(self.cache.store(galaxy).names("I"), star_names(ids)))
+
     def is_mock(self, galaxy: str) -> bool:
         """Tell by the names of its stars whether the server gives simulated ones.
 
@@ -436,23 +462,23 @@ class RemoteArchive:
         if entry is not None and entry.state == "stored" and len(self.cache.store(galaxy)):
             return [PlannedFile(bulk, "there", entry.size, entry.size)]
         stars = self._stars_in_cache(galaxy)
-        missing = self._missing(galaxy, [(star, band) for band in BANDS for star in stars])
-        if stars and not missing:
+        missing = self._missing(galaxy, stars, BANDS)
+        if len(stars) and not missing:
             return []
-        many = not stars or len({star for star, _ in missing}) > self.settings.bulk_above
+        many = not len(stars) or len({star for star, _ in missing}) > self.settings.bulk_above
         whole = self._planned(bulk, fetcher, manifest) if many else None
-        if whole is not None and (whole.state == "wanted" or not stars):
+        if whole is not None and (whole.state == "wanted" or not len(stars)):
             return [whole]
         names = [light_curve_name(galaxy, *curve) for curve in missing]
         if len(names) > _ASKED_AT_MOST:
             return [PlannedFile(name, "wanted") for name in names]
         return [self._planned(name, fetcher, manifest) for name in names]
 
-    def _stars_in_cache(self, galaxy: str) -> list[str]:
+    def _stars_in_cache(self, galaxy: str) -> StarNames:
         folder = self.cache.folder(galaxy)
         if not all((folder / name).is_file() for name in REQUIRED_FILES):
-            return []
-        return [str(star) for star in self.cache.catalogue(folder, galaxy).stars["id"]]
+            return star_names(())
+        return self.cache.catalogue(folder, galaxy).ids()
 
     def repair(self, *, monitor: Monitor | None = None) -> Iterator[str]:
         """Fetch again what is damaged in the cache, and nothing else. What needs no server is mended first.

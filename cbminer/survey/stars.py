@@ -3,11 +3,12 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import astropy.units as u
 import numpy as np
+import numpy.typing as npt
 from astropy.table import QTable
 
 from cbminer.columns import float_column, text_column
@@ -19,6 +20,7 @@ __all__ = [
     "HJD_RANGE",
     "MAGNITUDE_RANGE",
     "MISSING_TOKENS",
+    "PARAMETER_NAMES",
     "STAR_TYPES",
     "Identity",
     "Parameters",
@@ -28,6 +30,7 @@ __all__ = [
     "known_label",
     "right_ascension",
     "star_table",
+    "table_of_columns",
     "within",
 ]
 
@@ -70,6 +73,9 @@ class Parameters:
     T0: float
     depth1: float
     depth2: float
+
+
+PARAMETER_NAMES = tuple(item.name for item in fields(Parameters))[1:]
 
 
 def full_hjd(time: Any) -> Any:
@@ -228,35 +234,53 @@ def star_table(
     """
     nothing = Parameters("", *([math.nan] * 6))
     rows = [parameters.get(identity.star, nothing) for identity in identities]
+    columns: dict[str, Any] = {
+        item.name: [getattr(identity, item.name) for identity in identities] for item in fields(Identity)
+    }
+    columns |= {name: np.array([getattr(row, name) for row in rows], dtype=float) for name in PARAMETER_NAMES}
+    columns["remark"] = [remarks.get(identity.star, "") for identity in identities]
+    has_row = np.array([bool(row.star) for row in rows], dtype=bool)
+    return table_of_columns(columns, has_row, galaxy)
+
+
+def table_of_columns(columns: Mapping[str, Any], has_row: npt.NDArray[np.bool_], galaxy: str) -> QTable:
+    """Make a table of stars out of columns.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence
+        The fields of `Identity`, those of `Parameters` as arrays of floats, and remarks, n of each.
+    has_row : `~numpy.ndarray`
+        Whether the catalogue has parameters of a star, shape (n,).
+    galaxy : {"LMC", "SMC"}
+        The Cloud.
+
+    Returns
+    -------
+    `~astropy.table.QTable`
+        As `star_table`.
+    """
     stars = QTable(meta={"galaxy": galaxy})
-    stars["id"] = text_column(identity.star for identity in identities)
-    stars["galaxy"] = text_column(galaxy for _ in identities)
-    stars["type"] = text_column(identity.kind for identity in identities)
-    stars["RAJ2000"] = u.Quantity([identity.ra for identity in identities], u.deg)
-    stars["DEJ2000"] = u.Quantity([identity.dec for identity in identities], u.deg)
+    stars["id"] = text_column(columns["star"])
+    stars["galaxy"] = text_column([galaxy] * len(has_row))
+    stars["type"] = text_column(columns["kind"])
+    stars["RAJ2000"] = u.Quantity(columns["ra"], u.deg)
+    stars["DEJ2000"] = u.Quantity(columns["dec"], u.deg)
     for name in ("ogle4_id", "ogle3_id", "ogle2_id", "other_id"):
-        stars[name] = text_column(getattr(identity, name) for identity in identities)
-    stars["period"] = float_column([row.period for row in rows], "d")
-    stars["T0"] = float_column([row.T0 for row in rows], "d")
-    stars["I_mag"] = float_column([row.I_mag for row in rows], "mag")
-    stars["V_mag"] = float_column([row.V_mag for row in rows], "mag")
-    stars["depth1_survey"] = float_column([row.depth1 for row in rows], "mag")
-    stars["depth2_survey"] = float_column([row.depth2 for row in rows], "mag")
-    stars["remark"] = text_column(remarks.get(identity.star, "") for identity in identities)
-    stars["flags"] = np.array([_flags(row) for row in rows], dtype=np.int64)
+        stars[name] = text_column(columns[name])
+    stars["period"] = float_column(columns["period"], "d")
+    stars["T0"] = float_column(columns["T0"], "d")
+    stars["I_mag"] = float_column(columns["I_mag"], "mag")
+    stars["V_mag"] = float_column(columns["V_mag"], "mag")
+    stars["depth1_survey"] = float_column(columns["depth1"], "mag")
+    stars["depth2_survey"] = float_column(columns["depth2"], "mag")
+    stars["remark"] = text_column(columns["remark"])
+    stars["flags"] = _flags(columns, has_row)
     return stars
 
 
-def _flags(row: Parameters) -> int:
-    flags = Flag(0)
-    if not row.star:
-        flags |= Flag.NO_CATALOGUE_ROW
-    for value, flag in (
-        (row.V_mag, Flag.NO_V),
-        (row.I_mag, Flag.NO_I),
-        (row.period, Flag.NO_PERIOD),
-        (row.T0, Flag.NO_EPOCH),
-    ):
-        if math.isnan(value):
-            flags |= flag
-    return int(flags)
+def _flags(columns: Mapping[str, Any], has_row: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    flags = np.where(has_row, 0, int(Flag.NO_CATALOGUE_ROW)).astype(np.int64)
+    for name, flag in (("V_mag", Flag.NO_V), ("I_mag", Flag.NO_I), ("period", Flag.NO_PERIOD), ("T0", Flag.NO_EPOCH)):
+        flags[np.isnan(columns[name])] |= int(flag)
+    return flags

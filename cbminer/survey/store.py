@@ -4,21 +4,18 @@ A store is a folder with parts, which never change, and one index, which names t
 every light curve in them. A change writes new parts and then replaces the index in one step: whatever ends the
 process, the old store or the new one is there. Parts that no index names are swept away by the next change.
 
-Parts are plain Parquet. The index is Parquet behind a mark and its own SHA-256; it holds a check sum of every piece of
-a part, so that nothing that has changed on the disk is ever read as light curves. The check sums that Parquet has of
-its own leave out the headers, where a changed byte can make other numbers.
+Parts are plain Parquet.
 """
 
 import hashlib
 import itertools
-import json
 import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +25,38 @@ import pyarrow.parquet as pq
 from cbminer.errors import ArchiveError
 from cbminer.survey.packed import PackedLightCurves
 from cbminer.survey.part import sha256_of
+from cbminer.survey.star_names import StarNames, Stars, name_list, star_names
+from cbminer.survey.store_index import (
+    INDEX_FILE,
+    INDEX_SCHEMA,
+    Band,
+    Index,
+    PartFile,
+    damaged,
+    index_bytes,
+    numbers,
+    one_chunk,
+    read_index,
+)
+from cbminer.survey.store_places import BandPlaces, StorePlaces
 from cbminer.survey.textfile import SetAside
 
-__all__ = ["Band", "LightCurveStore", "StoredCurves", "StoredFile"]
+__all__ = [
+    "INDEX_FILE",
+    "INDEX_SCHEMA",
+    "Band",
+    "Index",
+    "LightCurveStore",
+    "PartFile",
+    "PartReader",
+    "StoredCurves",
+    "StoredFile",
+    "describe_part",
+    "index_bytes",
+    "numbers",
+    "read_index",
+]
 
-Band = Literal["I", "V"]
-FORMAT = 1
-INDEX_FILE = "index"
-_MARK = b"cbminer store index\n"
-_DIGEST = hashlib.sha256().digest_size
 _BLOCK = 1 << 17
 
 # What a light curve is made of; the other columns are for who reads the parts without the index.
@@ -62,18 +82,6 @@ PART_SCHEMA = pa.schema(
         ("n_missing", pa.int32()),
         ("unreadable", pa.string()),
         ("set_aside", pa.list_(BAD_LINE)),
-    ]
-)
-INDEX_SCHEMA = pa.schema(
-    [
-        ("star", pa.string()),
-        ("band", pa.string()),
-        ("part", pa.int32()),
-        ("row", pa.int32()),
-        ("n_points", pa.int32()),
-        ("size", pa.int64()),
-        ("sha256", pa.string()),
-        ("changed", pa.int64()),
     ]
 )
 
@@ -112,48 +120,6 @@ class StoredCurves:
     set_aside: dict[int, list[SetAside]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class PartFile:
-    """A part that counts.
-
-    Attributes
-    ----------
-    name : str
-        Name of the file.
-    size : int
-        Its bytes.
-    sha256 : str
-        Hash of all of them.
-    rows, group_rows : int
-        Light curves, and light curves of a row group but the last.
-    bounds : tuple of int
-        Where its row groups begin, the place where the last one ends, and the end of the file.
-    checks : tuple of int
-        CRC-32 of each row group, and of the rest of the file behind them.
-    """
-
-    name: str
-    size: int
-    sha256: str
-    rows: int
-    group_rows: int
-    bounds: tuple[int, ...]
-    checks: tuple[int, ...]
-
-    @property
-    def n_groups(self) -> int:
-        """Number of row groups."""
-        return len(self.checks) - 1
-
-
-@dataclass(frozen=True)
-class Index:
-    """Parts that count, and the place of every light curve in them."""
-
-    parts: tuple[PartFile, ...]
-    table: pa.Table
-
-
 class LightCurveStore:
     """A store as it is at the moment it is opened; later changes by others do not show.
 
@@ -170,30 +136,43 @@ class LightCurveStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._index = read_index(folder)
+        self._index = StorePlaces(folder)
         self._parts = [PartReader(folder, part) for part in self._index.parts]
         self._last: tuple[int, int, pa.Table] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send a store to another process as its place, where it is opened once and must be the same."""
+        from cbminer.engine_store import store_on_worker
+
+        return store_on_worker, (self.folder.resolve(), self._digest)
+
+    @cached_property
+    def _digest(self) -> str:
+        from cbminer.engine_store import index_digest
+
+        return index_digest(self.folder)
+
     def __len__(self) -> int:
         """Count the light curves."""
-        return int(self._index.table.num_rows)
+        return sum(len(places.names) for places in self._index.bands.values())
 
-    @cached_property
-    def _places(self) -> dict[str, dict[str, int]]:
-        """Rows of the index by band and star."""
-        places: dict[str, dict[str, int]] = {"I": {}, "V": {}}
-        stars, bands = self._index.table["star"].to_pylist(), self._index.table["band"].to_pylist()
-        for row, (star, band) in enumerate(zip(stars, bands, strict=True)):
-            places[band][star] = row
-        return places
+    def names(self, band: Band = "I") -> StarNames:
+        """List the stars with a light curve in a band, in little memory.
 
-    @cached_property
-    def _columns(self) -> dict[str, npt.NDArray[Any]]:
-        names = ("part", "row", "n_points", "size", "changed")
-        return {name: numbers(self._index.table[name]) for name in names}
+        Parameters
+        ----------
+        band : {"I", "V"}, optional
+            The band.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Identifiers as bytes (dtype S), sorted.
+        """
+        return self._index.bands[band].names
 
     def stars(self, band: Band = "I") -> list[str]:
-        """Stars with a light curve in a band.
+        """List the stars with a light curve in a band.
 
         Parameters
         ----------
@@ -205,7 +184,24 @@ class LightCurveStore:
         list of str
             Identifiers, sorted.
         """
-        return sorted(self._places[band])
+        return name_list(self.names(band))
+
+    def has(self, stars: Stars, band: Band = "I") -> npt.NDArray[np.bool_]:
+        """Tell which stars have a light curve.
+
+        Parameters
+        ----------
+        stars : iterable of str, or `~numpy.ndarray` of bytes
+            Identifiers.
+        band : {"I", "V"}, optional
+            The band.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Whether the store has it, shape (n,).
+        """
+        return self._index.bands[band].find(star_names(stars)) >= 0
 
     def source(self, star: str, band: Band = "I") -> StoredFile | None:
         """Look up the text file that a light curve came from.
@@ -221,13 +217,66 @@ class LightCurveStore:
         -------
         StoredFile or None
             What is known of it; None if the store does not have the light curve.
+
+        Notes
+        -----
+        Of many stars `sources` tells the same in one go.
         """
-        place = self._places[band].get(star)
-        if place is None:
-            return None
-        columns = self._columns
-        known = {name: int(columns[name][place]) for name in ("n_points", "size", "changed", "part", "row")}
-        return StoredFile(sha256=self._index.table["sha256"][place].as_py(), **known)
+        return self.sources([star], band)[0]
+
+    def sources(self, stars: Stars, band: Band = "I") -> list[StoredFile | None]:
+        """Look up the text files that light curves came from.
+
+        Parameters
+        ----------
+        stars : iterable of str, or `~numpy.ndarray` of bytes
+            Identifiers. What is known of each takes half a kilobyte: ask for some thousand at a time.
+        band : {"I", "V"}, optional
+            The band.
+
+        Returns
+        -------
+        list of (StoredFile or None)
+            What is known of each; None if the store does not have the light curve.
+
+        Raises
+        ------
+        ArchiveError
+            If another process has replaced one of the light curves since the store was opened.
+        """
+        mine = self._index.bands[band]
+        places = mine.find(star_names(stars))
+        known = places[places >= 0]
+        table = self._index.details(band, known, ["size", "sha256", "changed"])
+        columns: dict[str, list[Any]] = {
+            name: getattr(mine, name)[known].tolist() for name in ("n_points", "part", "row")
+        }
+        columns |= {name: table[name].to_pylist() for name in table.column_names}
+        files = (StoredFile(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True))
+        return [next(files) if place >= 0 else None for place in places.tolist()]
+
+    def states(self, stars: Stars, band: Band = "I") -> npt.NDArray[np.int64]:
+        """Tell the state in which the text files of light curves were read.
+
+        Parameters
+        ----------
+        stars : iterable of str, or `~numpy.ndarray` of bytes
+            Identifiers.
+        band : {"I", "V"}, optional
+            The band.
+
+        Returns
+        -------
+        `~numpy.ndarray`
+            Bytes, and time of the last change in ns or 0 where there was no such file; -1 and 0 where the store does
+            not have the light curve. Shape (n, 2).
+        """
+        places = self._index.bands[band].find(star_names(stars))
+        found = places >= 0
+        table = self._index.details(band, places[found], ["size", "changed"])
+        result = np.full((len(places), 2), (-1, 0), dtype=np.int64)
+        result[found, 0], result[found, 1] = numbers(table["size"]), numbers(table["changed"])
+        return result
 
     def curves(self) -> list[tuple[str, Band]]:
         """List all light curves.
@@ -237,8 +286,20 @@ class LightCurveStore:
         list of (str, str)
             Stars and bands.
         """
-        table = self._index.table
-        return list(zip(table["star"].to_pylist(), table["band"].to_pylist(), strict=True))
+        return [(star, band) for band in self._index.bands for star in self.stars(band)]
+
+    def curves_without_file(self) -> Iterator[tuple[str, Band]]:
+        """List the light curves that came in a tarball, or from a server.
+
+        Yields
+        ------
+        (str, str)
+            Stars and bands of those that were not read from a file of their own in a folder of the user.
+        """
+        for band in self._index.bands:
+            names = self.names(band)
+            for name in names[self.states(names, band)[:, 1] == 0].tolist():
+                yield name.decode(), band
 
     def is_of_file(self, star: str, band: Band) -> bool:
         """Tell whether a light curve was read from a file of its own in a folder of the user.
@@ -255,8 +316,7 @@ class LightCurveStore:
         bool
             False if it came in a tarball or from a server, or is not here.
         """
-        source = self.source(star, band)
-        return source is not None and source.changed != 0
+        return bool(self.states([star], band)[0, 1])
 
     @property
     def size(self) -> int:
@@ -283,23 +343,24 @@ class LightCurveStore:
         ArchiveError
             If a part is missing or damaged.
         """
-        known = self._places[band]
-        places = np.array([known.get(star, -1) for star in stars], dtype=np.int64)
+        mine = self._index.bands[band]
+        places = mine.find(star_names(stars))
         found = places >= 0
-        lengths = np.where(found, self._columns["n_points"][places], 0) if len(self) else np.zeros(len(stars), int)
+        lengths = np.zeros(len(places), dtype=np.int64)
+        lengths[found] = mine.n_points[places[found]]
         stored = StoredCurves(_room_for(tuple(stars), lengths), found)
-        for rows, wanted in self._blocks(places):
+        for rows, wanted in self._blocks(mine, places):
             _fill(stored, wanted, rows, band)
         return stored
 
-    def _blocks(self, places: npt.NDArray[np.int64]) -> Iterator[tuple[pa.Table, "_Wanted"]]:
-        """Read the row groups that hold some rows of the index, each once, and tell which of their rows are wanted.
+    def _blocks(self, band: BandPlaces, places: npt.NDArray[np.int64]) -> Iterator[tuple[pa.Table, "_Wanted"]]:
+        """Read the row groups that hold some light curves, each once, and tell which of their rows are wanted.
 
         One row group is in memory at a time, and the rows that are wanted of it are copied: so the memory that a read
         takes is that of its result, however its stars are scattered over the store.
         """
         wanted = np.flatnonzero(places >= 0)
-        part, row = self._columns["part"][places[wanted]], self._columns["row"][places[wanted]]
+        part, row = (column[places[wanted]].astype(np.int32) for column in (band.part, band.row))
         order = np.lexsort((row, part))
         wanted, part, row = wanted[order], part[order], row[order]
         group_rows = np.array([item.group_rows for item in self._index.parts], dtype=np.int32)[part]
@@ -351,10 +412,12 @@ class LightCurveStore:
         list of (str, str)
             Stars and bands.
         """
-        names = set(parts)
-        places = [place for place, part in enumerate(self._index.parts) if part.name in names]
-        mine = self._index.table.filter(pa.array(np.isin(self._columns["part"], places)))
-        return list(zip(mine["star"].to_pylist(), mine["band"].to_pylist(), strict=True))
+        wanted = np.flatnonzero(np.isin(self._index.part_names, list(parts)))
+        return [
+            (name.decode(), band)
+            for band, places in self._index.bands.items()
+            for name in places.names[np.isin(places.part, wanted)].tolist()
+        ]
 
     def digest(self) -> str:
         """Hash what is stored, whatever the parts and the order in which it came.
@@ -364,13 +427,12 @@ class LightCurveStore:
         str
             SHA-256 over stars, bands and hashes of the text files.
         """
-        columns = (self._index.table[name].to_pylist() for name in ("star", "band", "sha256"))
-        lines = sorted(" ".join(row) for row in zip(*columns, strict=True))
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _damaged(path: Path, reason: str) -> ArchiveError:
-    return ArchiveError(f"{path} is missing or damaged ({reason}): mend it with: cbminer cache repair")
+        lines: list[str] = []
+        for band, places in self._index.bands.items():
+            table = self._index.details(band, np.arange(len(places.names)), ["sha256"])
+            hashes = table["sha256"].to_pylist()
+            lines += (f"{star} {band} {sha256}" for star, sha256 in zip(self.stars(band), hashes, strict=True))
+        return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -422,11 +484,11 @@ class PartReader:
                     found = zlib.crc32(block, found)
                     first += len(block)
         except OSError as error:
-            raise _damaged(self.path, error.strerror or str(error)) from error
+            raise damaged(self.path, error.strerror or str(error)) from error
         if size != self.part.size:
-            raise _damaged(self.path, f"it has {size} bytes, should have {self.part.size}")
+            raise damaged(self.path, f"it has {size} bytes, should have {self.part.size}")
         if found != self.part.checks[piece]:
-            raise _damaged(self.path, "its bytes have changed")
+            raise damaged(self.path, "its bytes have changed")
 
     def group(self, number: int, columns: list[str] | None = None) -> pa.Table:
         """Read a row group.
@@ -453,7 +515,7 @@ class PartReader:
             with pq.ParquetFile(self.path, metadata=self._about) as file:
                 return file.read_row_group(number, columns=columns, use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            raise _damaged(self.path, str(error)) from error
+            raise damaged(self.path, str(error)) from error
 
     def sound_groups(self) -> list[int]:
         """List the row groups that are what was written.
@@ -524,74 +586,6 @@ def _end_of_column(column: Any) -> int:
     return _start_of_column(column) + int(column.total_compressed_size)
 
 
-def read_index(folder: Path) -> Index:
-    """Read the index of a store.
-
-    Parameters
-    ----------
-    folder : `~pathlib.Path`
-        Folder of the store; without an index it is empty.
-
-    Returns
-    -------
-    Index
-        The index.
-
-    Raises
-    ------
-    ArchiveError
-        If the index is damaged, or of a newer version of cbminer.
-    """
-    path = folder / INDEX_FILE
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return Index((), INDEX_SCHEMA.empty_table())
-    except OSError as error:
-        raise _damaged(path, error.strerror or str(error)) from error
-    head = len(_MARK) + _DIGEST
-    if not content.startswith(_MARK) or hashlib.sha256(content[head:]).digest() != content[len(_MARK) : head]:
-        raise _damaged(path, "its bytes have changed")
-    try:
-        return _index_of(path, memoryview(content)[head:])
-    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, "it is no index") from error
-
-
-def _index_of(path: Path, content: memoryview) -> Index:
-    # Unlike read_table, this does not import what reads whole folders, which takes longer than everything else here.
-    table = pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
-    about = json.loads(table.schema.metadata[b"cbminer"])
-    if about["format"] > FORMAT:
-        msg = f"{path} was written by a newer version of cbminer: update this one, or choose another --cache"
-        raise ArchiveError(msg)
-    parts = (
-        PartFile(**part | {"bounds": tuple(part["bounds"]), "checks": tuple(part["checks"])}) for part in about["parts"]
-    )
-    return Index(tuple(parts), table)
-
-
-def index_bytes(index: Index) -> bytes:
-    """Make the content of the index file.
-
-    Parameters
-    ----------
-    index : Index
-        The index.
-
-    Returns
-    -------
-    bytes
-        What `read_index` reads.
-    """
-    about = json.dumps({"format": FORMAT, "parts": [asdict(part) for part in index.parts]}, sort_keys=True)
-    sink = pa.BufferOutputStream()
-    table = index.table.replace_schema_metadata({b"cbminer": about.encode()})
-    pq.write_table(table, sink, compression="zstd", use_dictionary=["band"])
-    content: bytes = sink.getvalue().to_pybytes()
-    return _MARK + hashlib.sha256(content).digest() + content
-
-
 def _room_for(stars: tuple[str, ...], lengths: npt.NDArray[np.int64]) -> PackedLightCurves:
     offsets = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
     time, mag, mag_err = (_room(int(offsets[-1]), kind) for kind in (np.float64, np.float32, np.float32))
@@ -608,7 +602,7 @@ def _fill(stored: StoredCurves, wanted: _Wanted, rows: pa.Table, band: Band) -> 
     """Copy the light curves that are wanted of a row group to their places."""
     curves = stored.curves
     for name in ("time", "mag", "mag_err"):
-        lists = _one_chunk(rows[name])
+        lists = one_chunk(rows[name])
         offsets, values = numbers(lists.offsets), numbers(lists.values)
         points: npt.NDArray[Any] = getattr(curves, name)
         for source, target in wanted.runs():
@@ -618,29 +612,6 @@ def _fill(stored: StoredCurves, wanted: _Wanted, rows: pa.Table, band: Band) -> 
         stored.unreadable[place] = reason
     for place, bad in _known(rows["set_aside"], wanted):
         stored.set_aside[place] = _bad_lines(curves.stars[place], band, bad)
-
-
-def numbers(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
-    """View a column of numbers, none of them null, as an array.
-
-    Parameters
-    ----------
-    column : `pyarrow.Array` or `pyarrow.ChunkedArray`
-        The column.
-
-    Returns
-    -------
-    `~numpy.ndarray`
-        Its numbers. Arrow's own to_numpy imports pandas where that is installed, which takes longer than a read.
-    """
-    array: npt.NDArray[Any] = np.from_dlpack(_one_chunk(column))
-    return array
-
-
-def _one_chunk(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if isinstance(column, pa.Array):
-        return column
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def _known(column: pa.ChunkedArray, wanted: _Wanted) -> Iterator[tuple[int, Any]]:

@@ -4,7 +4,7 @@ Files come from downloads, disks and hands: they may be cut off, empty, compress
 or damaged in single lines. A file that is no table at all is an error; a bad line is set aside and counted.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -12,15 +12,19 @@ from typing import Generic, TypeVar
 from cbminer.errors import InputFormatError
 
 __all__ = [
+    "CUT_OFF",
     "BadLineError",
     "Line",
+    "LineBlock",
     "ParsedLines",
     "SetAside",
     "TextFile",
+    "bad_line",
     "is_cut_off",
     "other_kind",
     "parse_lines",
-    "read_text_file",
+    "read_line_blocks",
+    "refuse_bad_lines",
     "split_text",
 ]
 
@@ -32,6 +36,11 @@ _SIGNATURES = (
     (b"SIMPLE  =", "is a FITS file, not a text table"),
 )
 _SHOWN = 60
+# Bytes by which the kind of a file is told.
+_HEAD = 4096
+# Lines of a large file that are in memory at once.
+LINES_A_BLOCK = 5_000
+CUT_OFF = "expected a whole line, found the file cut off in the middle of it"
 # Above this share of bad lines a file is taken for another kind of file, not for a damaged one.
 _WRONG_FILE = 0.5
 
@@ -100,8 +109,30 @@ class TextFile:
     undecoded: list[SetAside] = field(default_factory=list)
 
 
-def read_text_file(path: Path, *, encoding_errors: str = "strict") -> TextFile:
-    """Read a text file into lines.
+@dataclass
+class LineBlock:
+    """Neighbouring lines of a text file.
+
+    Attributes
+    ----------
+    numbers : list of int
+        Numbers of the lines that are not blank, counted from 1.
+    texts : list of str
+        These lines without their ends.
+    undecoded : list of SetAside
+        Lines that are not UTF-8 text.
+    is_cut : bool
+        Whether the last line is the last of the file, and the file was cut off in the middle of it.
+    """
+
+    numbers: list[int] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    undecoded: list[SetAside] = field(default_factory=list)
+    is_cut: bool = False
+
+
+def read_line_blocks(path: Path, *, encoding_errors: str = "strict") -> Iterator[LineBlock]:
+    """Read a text file that may be large, some thousand lines at a time.
 
     Parameters
     ----------
@@ -110,10 +141,10 @@ def read_text_file(path: Path, *, encoding_errors: str = "strict") -> TextFile:
     encoding_errors : {"strict", "replace"}, optional
         Whether a line that is not UTF-8 is set aside, or read with replacement characters.
 
-    Returns
-    -------
-    TextFile
-        Its lines.
+    Yields
+    ------
+    LineBlock
+        Its lines in their order.
 
     Raises
     ------
@@ -121,11 +152,48 @@ def read_text_file(path: Path, *, encoding_errors: str = "strict") -> TextFile:
         If the file is not text at all, or cannot be read.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as stream:
+            _refuse_other_kinds(path, stream.read(_HEAD))
+        # Every byte is a letter of Latin-1: lines are parted before they are decoded.
+        with path.open(encoding="latin-1") as stream:
+            yield from _line_blocks(path.name, stream, encoding_errors)
     except OSError as error:
         msg = f"{path} cannot be read: {error.strerror}"
         raise InputFormatError(msg) from error
-    return split_text(path, data, encoding_errors=encoding_errors)
+
+
+def _line_blocks(name: str, stream: Iterable[str], encoding_errors: str) -> Iterator[LineBlock]:
+    block, before, raw = LineBlock(), "", "\n"
+    for number, raw in enumerate(stream, start=1):
+        try:
+            text = _decoded(raw, encoding_errors)
+        except UnicodeDecodeError as error:
+            block.undecoded.append(_not_text(name, number, error))
+            continue
+        if not text:
+            continue
+        # A full block waits for the next line: the last line of the file always comes with the last block.
+        if len(block.texts) == LINES_A_BLOCK:
+            before = block.texts[-1]
+            yield block
+            block = LineBlock()
+        block.numbers.append(number)
+        block.texts.append(text)
+    if not raw.endswith("\n") and block.texts:
+        before = block.texts[-2] if len(block.texts) > 1 else before
+        block.is_cut = bool(before) and _is_shorter(before, block.texts[-1])
+    yield block
+
+
+def _decoded(raw: str, encoding_errors: str) -> str:
+    """Text of a line that was read as Latin-1, without blanks at its end."""
+    return (raw if raw.isascii() else raw.encode("latin-1").rstrip(b"\n").decode("utf-8", encoding_errors)).rstrip()
+
+
+def _not_text(name: str, number: int, error: UnicodeDecodeError) -> SetAside:
+    raw = error.object
+    reason = f"expected plain text, found byte 0x{raw[error.start]:02x} at position {error.start + 1}"
+    return SetAside(name, number, "", reason, repr(raw[:_SHOWN]))
 
 
 def split_text(path: Path, data: bytes, *, encoding_errors: str = "strict") -> TextFile:
@@ -158,8 +226,7 @@ def split_text(path: Path, data: bytes, *, encoding_errors: str = "strict") -> T
         try:
             text = raw.decode("utf-8", encoding_errors)
         except UnicodeDecodeError as error:
-            reason = f"expected plain text, found byte 0x{raw[error.start]:02x} at position {error.start + 1}"
-            undecoded.append(SetAside(path.name, number, "", reason, repr(raw[:_SHOWN])))
+            undecoded.append(_not_text(path.name, number, error))
             continue
         if text.strip():
             lines.append(Line(number, text.rstrip()))
@@ -170,7 +237,7 @@ def split_text(path: Path, data: bytes, *, encoding_errors: str = "strict") -> T
 
 
 def _refuse_other_kinds(path: Path, data: bytes) -> None:
-    what = other_kind(data[:4096])
+    what = other_kind(data[:_HEAD])
     if what:
         msg = f"{path} {what}"
         raise InputFormatError(msg)
@@ -271,24 +338,67 @@ def parse_lines(
     bad = [SetAside(label, item.line, "", item.reason, item.text) for item in file.undecoded]
     for line, outcome in _outcomes(file, parse):
         if isinstance(outcome, BadLineError):
-            star = line.text.split()[0]
-            bad.append(SetAside(label, line.number, star, str(outcome), line.text[:_SHOWN]))
+            bad.append(bad_line(label, line.number, line.text, outcome))
         else:
             lines.append(line)
             rows.append(outcome)
     bad.sort(key=lambda item: item.line)
+    refuse_bad_lines(file.path, bad, len(rows), layout=layout, strict=strict)
+    return ParsedLines(lines, rows, bad)
+
+
+def bad_line(name: str, number: int, text: str, error: BadLineError) -> SetAside:
+    """Set a line aside.
+
+    Parameters
+    ----------
+    name : str
+        Name of the file.
+    number : int
+        Number of the line.
+    text : str
+        The line.
+    error : BadLineError
+        What is wrong with it.
+
+    Returns
+    -------
+    SetAside
+        The line, with its first word for a star.
+    """
+    return SetAside(name, number, text.split(maxsplit=1)[0], str(error), text[:_SHOWN])
+
+
+def refuse_bad_lines(path: Path, bad: Sequence[SetAside], n_rows: int, *, layout: str, strict: bool) -> None:
+    """Refuse a file for its bad lines, where they are too many.
+
+    Parameters
+    ----------
+    path : `~pathlib.Path`
+        The file.
+    bad : sequence of SetAside
+        Its bad lines in their order.
+    n_rows : int
+        Its good lines.
+    layout : str
+        Name of the layout, for messages.
+    strict : bool
+        Whether the first bad line is an error.
+
+    Raises
+    ------
+    InputFormatError
+        If `strict` and a line is bad, or if more than half of the lines are.
+    """
     if bad and strict:
-        msg = (
-            f"{file.path}, line {bad[0].line}: {bad[0].reason}. Mend the line, or read without --strict to set it aside"
-        )
+        msg = f"{path}, line {bad[0].line}: {bad[0].reason}. Mend the line, or read without --strict to set it aside"
         raise InputFormatError(msg)
-    if len(bad) > _WRONG_FILE * (len(bad) + len(rows)):
+    if len(bad) > _WRONG_FILE * (len(bad) + n_rows):
         msg = (
-            f"{file.path}: {len(bad)} of {len(bad) + len(rows)} lines do not have the layout of {layout}; "
+            f"{path}: {len(bad)} of {len(bad) + n_rows} lines do not have the layout of {layout}; "
             f"line {bad[0].line}: {bad[0].reason}. Check that this is the right file, whole and unchanged"
         )
         raise InputFormatError(msg)
-    return ParsedLines(lines, rows, bad)
 
 
 def _outcomes(file: TextFile, parse: Callable[[Line], Row]) -> Iterator[tuple[Line, Row | BadLineError]]:
@@ -313,8 +423,7 @@ def _refuse_cut_line(file: TextFile) -> None:
     if len(file.lines) < 2:
         return
     if _is_shorter(file.lines[-2].text, file.lines[-1].text):
-        msg = "expected a whole line, found the file cut off in the middle of it"
-        raise BadLineError(msg)
+        raise BadLineError(CUT_OFF)
 
 
 def _is_shorter(before: str, last: str) -> bool:

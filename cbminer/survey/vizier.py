@@ -212,7 +212,7 @@ class Vizier:
         named.sort(key=lambda entry: -len(entry[1]))
         parts = self._cloud(named, galaxy, purpose)
         reading = read_tables(parts, galaxy, catalogue=purpose.catalogue, release="", strict=strict)
-        return replace(reading, release=_release(galaxy, len(reading.stars), purpose.catalogue))
+        return replace(reading, release=_release(galaxy, reading.n_stars, purpose.catalogue))
 
     def gaia_binaries(self, stars: Table) -> QTable:
         """Fetch the eclipsing binaries of Gaia DR3 at the positions of stars.

@@ -223,7 +223,7 @@ def read_tables(
     _refuse_wrong_table(gathered, catalogue, strict=strict)
     _count(gathered, identities, parameters, catalogue)
     stars = star_table(identities, parameters, remarks, galaxy)
-    return CatalogueReading(stars, gathered.set_aside, gathered.counts, release)
+    return CatalogueReading([stars], gathered.set_aside, gathered.counts, release)
 
 
 def _gather(table: FetchedTable, galaxy: str, gathered: _Gathered) -> None:

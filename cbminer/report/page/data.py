@@ -6,24 +6,24 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from astropy.table import QTable
 
 from cbminer.catalogue.schema import conform
-from cbminer.columns import label_column, values
+from cbminer.columns import label_column
 from cbminer.errors import CbminerError
-from cbminer.judged import choose_stars, read_judged
+from cbminer.galaxies import GALAXIES
+from cbminer.judged import JudgedBlocks, judged_blocks
 from cbminer.monitor import Monitor
-from cbminer.pipeline import Galaxy, open_survey
+from cbminer.pipeline import open_survey
 from cbminer.provenance import Provenance, read_provenance
 from cbminer.ranking.evidence import PopulationDensities, population_densities
 from cbminer.ranking.fit_data import BANDS
+from cbminer.report.page.choice import choose_stars_shown
 from cbminer.report.page.counts import read_cutflow
 from cbminer.report.page.curves import ShownCurves, absent_curves, shown_curves
 from cbminer.report.page.diagrams import CloudDiagrams, cloud_diagrams
 from cbminer.report.page.overview import Fact, FlagCount, flag_counts, run_facts, summary_of_run
 from cbminer.selection.conditions import Verdict
-from cbminer.selection.cutflow import judge_catalogue
 from cbminer.selection.plc import PLCRelation
 from cbminer.settings import Settings, settings_from_mapping
 from cbminer.survey.archive import Archive, is_url, open_archive
@@ -145,7 +145,7 @@ def gather_report(
     stars : sequence of str, optional
         Stars to list, in this order; the candidates by default.
     most : int, optional
-        Candidates to list, the first by rank; all by default.
+        Candidates to list, the first by rank; `table_max` of the settings by default.
     stores : mapping of str to LightCurveStore, optional
         Light curves by Cloud; found by the provenance of the run by default, without asking a server.
     populations : mapping, optional
@@ -170,19 +170,26 @@ def gather_report(
     monitor = monitor or Monitor()
     provenance = read_provenance(run)
     settings = settings_from_mapping(provenance.settings)
-    judged = conform(read_judged(run))
-    listed, shown = _shown(judged, stars, most, run, settings)
+    judged = judged_blocks(run)
+    shown = choose_stars_shown(judged, stars, most, run=run, settings=settings)
+    chosen, n_listed = conform(judged.rows(shown.rows)), shown.n_listed
+    listed = chosen[:n_listed]
     notes: list[str] = []
     if stores is None:
-        stores, notes = run_stores(provenance, settings, judged[listed], cache=cache, monitor=monitor)
+        stores, notes = run_stores(provenance, settings, listed, cache=cache, monitor=monitor)
     if populations is None:
         with monitor.step("population of contact binaries", None):
             populations = run_populations(provenance, settings)
-    drawn = listed if stars or most is not None else listed[: settings.report.sheets_max]
+    n_drawn = n_listed if stars or most is not None else min(n_listed, settings.report.sheets_max)
     with monitor.step("folding light curves", None):
-        curves = shown_curves(judged[drawn], stores, settings=settings, run=run)
-    notes += _notes(drawn, curves, provenance, listed=len(listed), has_stores=bool(stores))
-    chosen = judged[shown]
+        curves = shown_curves(listed[:n_drawn], stores, settings=settings, run=run)
+    notes += _notes(n_drawn, curves, provenance, listed=n_listed, has_stores=bool(stores))
+    if not stars and most is None and shown.n_candidates > n_listed:
+        notes.append(
+            f"The {n_listed:,} first of {shown.n_candidates:,} candidates by rank are listed (table_max under "
+            f"[report]); the other {shown.n_candidates - n_listed:,} are in candidates.ecsv, .fits, .vot and .mrt, and "
+            "cbminer report --stars lists more."
+        )
     return ReportData(
         survey=provenance.survey,
         galaxies=tuple(provenance.galaxies),
@@ -193,38 +200,15 @@ def gather_report(
         flag_counts=tuple(flag_counts(judged)),
         cutflow=read_cutflow(run),
         stars=chosen,
-        n_listed=len(listed),
+        n_listed=n_listed,
         verdicts=tuple(CutVerdict(cut.name, cut.on_undecided, cut.apply(chosen)) for cut in settings.selection.cuts),
         curves=curves,
-        absent=absent_curves(judged[listed], curves, n_drawn=len(drawn)),
+        absent=absent_curves(listed, curves, n_drawn=n_drawn),
         diagrams=_diagrams(judged, chosen, provenance, settings, populations),
         settings=settings,
         versions=provenance.versions,
         notes=tuple(notes),
     )
-
-
-def _shown(
-    judged: QTable, stars: Sequence[str], most: int | None, run: Path, settings: Settings
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows of the listed stars in their order, and these with the others of the diagrams behind them."""
-    if stars:
-        listed = _rows_of(judged, stars, run)
-    else:
-        rank = values(judged, "rank")
-        ranked = np.flatnonzero(np.asarray(judged["selected"], dtype=bool))
-        listed = ranked[np.argsort(rank[ranked], kind="stable")][:most]
-    others = np.setdiff1d(np.flatnonzero(judge_catalogue(judged, settings.selection)), listed)
-    room = max(settings.report.points_max - len(listed), 0)
-    # Those that are most probably in contact stay where there is not room for all.
-    probability = np.nan_to_num(values(judged, "post_contact")[others])
-    others = np.sort(others[np.argsort(-probability, kind="stable")][:room])
-    return listed, np.concatenate([listed, others])
-
-
-def _rows_of(judged: QTable, stars: Sequence[str], run: Path) -> npt.NDArray[np.int64]:
-    numbered = QTable({"id": label_column(judged, "id"), "row": np.arange(len(judged))})
-    return np.asarray(choose_stars(numbered, stars, run=run, best=0)["row"], dtype=np.int64)
 
 
 def _title(provenance: Provenance) -> str:
@@ -234,7 +218,7 @@ def _title(provenance: Provenance) -> str:
 
 
 def _notes(
-    drawn: npt.NDArray[np.int64],
+    n_drawn: int,
     curves: Mapping[str, ShownCurves],
     provenance: Provenance,
     *,
@@ -242,16 +226,14 @@ def _notes(
     has_stores: bool,
 ) -> list[str]:
     notes = []
-    if listed > len(drawn):
+    if listed > n_drawn:
         notes.append(
-            f"Light curves are shown of the first {len(drawn)} of {listed} stars (sheets_max under [report]); "
+            f"Light curves are shown of the first {n_drawn} of {listed} stars (sheets_max under [report]); "
             "cbminer report --stars shows more."
         )
-    n_without = len(drawn) - len(curves)
+    n_without = n_drawn - len(curves)
     if has_stores and n_without:
-        notes.append(
-            f"{n_without} of {len(drawn)} stars have no light curve in I at hand, or no period to fold it with."
-        )
+        notes.append(f"{n_without} of {n_drawn} stars have no light curve in I at hand, or no period to fold it with.")
     if curves and not any("V" in item.points for item in curves.values()):
         fetched = "; cbminer fetch gets them from the server, and cbminer report then shows them"
         notes.append(f"No light curve in V is at hand{fetched if is_url(provenance.archive) else ''}.")
@@ -303,14 +285,19 @@ def run_stores(
 
 
 def _archive_again(provenance: Provenance, settings: Settings, cache: Path, monitor: Monitor) -> Archive | None:
-    if is_url(provenance.archive):
-        return open_archive(provenance.archive, cache=cache, fetching=settings.fetch, offline=True)
-    if Path(provenance.archive).expanduser().is_dir():
-        return open_archive(provenance.archive, cache=cache)
+    location = provenance.archive
+    if is_url(location) or Path(location).expanduser().exists():
+        return open_archive(
+            location,
+            cache=cache,
+            fetching=settings.fetch,
+            offline=is_url(location),
+            table=settings.table,
+            max_mag_err=settings.cleaning.max_mag_err,
+        )
     if provenance.survey == "mock" and is_url(settings.survey.archive):
         # A mock survey of a run's own is made again where its cache is gone.
-        galaxies: list[Galaxy] = ["LMC", "SMC"]
-        named = [galaxy for galaxy in galaxies if galaxy in provenance.galaxies]
+        named = [galaxy for galaxy in GALAXIES if galaxy in provenance.galaxies]
         return open_survey("mock", named, settings=settings, cache=cache, monitor=monitor)
     return None
 
@@ -330,11 +317,10 @@ def run_populations(provenance: Provenance, settings: Settings) -> dict[str, dic
     dict of str to dict of str to PopulationDensity
         Densities of contact and near-contact pairs by Cloud; empty if a grid of the user's own is gone.
     """
-    galaxies: list[Galaxy] = ["LMC", "SMC"]
     try:
         found = {
             str(galaxy): population_densities(galaxy, settings=settings.population, grid=settings.ranking.grid)
-            for galaxy in galaxies
+            for galaxy in GALAXIES
             if galaxy in provenance.galaxies
         }
     except (CbminerError, OSError):
@@ -353,13 +339,13 @@ def shown_densities(densities: PopulationDensities) -> dict[str, PopulationDensi
     Returns
     -------
     dict of str to PopulationDensity
-        Of the contact and near-contact binaries that count.
+        Of the contact and near-contact binaries that count; empty without a population.
     """
-    return {kind: densities.counted[kind] for kind in _KINDS}
+    return {kind: densities.counted[kind] for kind in _KINDS if densities.known}
 
 
 def _diagrams(
-    judged: QTable, shown: QTable, provenance: Provenance, settings: Settings, populations: Populations
+    judged: JudgedBlocks, shown: QTable, provenance: Provenance, settings: Settings, populations: Populations
 ) -> dict[str, CloudDiagrams]:
     return {
         galaxy: cloud_diagrams(

@@ -7,9 +7,11 @@ from typing import Any
 
 import matplotlib.image
 import numpy as np
+import numpy.typing as npt
 from astropy.table import QTable
 from matplotlib.figure import Figure
 
+from cbminer.blocks import Blocks, columns_of, floats_of
 from cbminer.columns import FloatArray, label_column, values
 from cbminer.report.figures import MainSequenceRegion, RelationBand
 from cbminer.selection.cutflow import SelectionSettings
@@ -127,7 +129,7 @@ class CloudDiagrams:
 
 
 def cloud_diagrams(
-    judged: QTable,
+    judged: QTable | Blocks,
     galaxy: str,
     *,
     cuts: SelectionSettings,
@@ -140,7 +142,7 @@ def cloud_diagrams(
 
     Parameters
     ----------
-    judged : `~astropy.table.QTable`
+    judged : `~astropy.table.QTable` or blocks
         All judged stars of the run.
     galaxy : str
         The Cloud.
@@ -160,25 +162,23 @@ def cloud_diagrams(
     CloudDiagrams
         Images, lines and limits.
     """
-    stars = judged[label_column(judged, "galaxy") == galaxy]
-    band = relation_band(stars, relation, cuts)
-    magnitude = values(stars, "M_V", "mag")
+    band = relation_band(judged, relation, cuts, galaxy=galaxy)
     middle = relation.a * float(np.mean(_LOG_PERIODS)) + relation.c
     middle = middle if np.isfinite(middle) else 0.0
-    backgrounds = {
-        "colour": _background(values(stars, "VI0", "mag"), magnitude, _COLOURS, _MAGNITUDES),
-        "relation": _background(
-            log_period(stars), colour_free_magnitude(stars, band), _LOG_PERIODS, (middle - _REACH, middle + _REACH)
-        ),
-    }
+    colour = _PlaneCounts(_COLOURS, _MAGNITUDES)
+    about = _PlaneCounts(_LOG_PERIODS, (middle - _REACH, middle + _REACH))
+    for block in columns_of(judged, ("galaxy", "VI0", "M_V", "period")):
+        stars = block[label_column(block, "galaxy") == galaxy]
+        colour.add(values(stars, "VI0", "mag"), values(stars, "M_V", "mag"))
+        about.add(log_period(stars), colour_free_magnitude(stars, band))
     region = main_sequence_region(cuts)
     points = shown[label_column(shown, "galaxy") == galaxy]
     return CloudDiagrams(
         galaxy,
         region,
         band,
-        backgrounds,
-        _contours(stars, populations or {}, contour),
+        {"colour": colour.image(), "relation": about.image()},
+        _contours(judged, galaxy, populations or {}, contour),
         _ranges(points, region, band, middle),
     )
 
@@ -206,26 +206,35 @@ def main_sequence_region(cuts: SelectionSettings) -> MainSequenceRegion:
     )
 
 
-def relation_band(stars: QTable, relation: PLCRelation, cuts: SelectionSettings) -> RelationBand:
+def relation_band(
+    stars: QTable | Blocks, relation: PLCRelation, cuts: SelectionSettings, *, galaxy: str | None = None
+) -> RelationBand:
     """Relation with the band that it leaves to a star of median error.
 
     Parameters
     ----------
-    stars : `~astropy.table.QTable`
-        Judged stars of one Cloud.
+    stars : `~astropy.table.QTable` or blocks
+        Judged stars.
     relation : PLCRelation
         Relation in force.
     cuts : SelectionSettings
         The cuts.
+    galaxy : str, optional
+        The Cloud, if there are stars of another.
 
     Returns
     -------
     RelationBand
         The relation and half of the width of the band.
     """
-    errors = values(stars, "e_plc_residual", "mag")[main_sequence_sample(stars, cuts)]
-    known = errors[~np.isnan(errors)]
-    error = float(np.median(known)) if len(known) else 0.0
+
+    def counts(block: QTable) -> npt.NDArray[np.bool_]:
+        mine = True if galaxy is None else label_column(block, "galaxy") == galaxy
+        return main_sequence_sample(block, cuts) & mine
+
+    needs = ("galaxy", "VI0", "e_VI0", "M_V", "period")
+    errors = floats_of(stars, "e_plc_residual", "mag", where=counts, needs=needs)
+    error = float(np.median(errors)) if len(errors) else 0.0
     half_width = cuts.plc.n_sigma * float(np.hypot(error, relation.intrinsic_scatter))
     return RelationBand(relation.a, relation.b, relation.c, half_width, relation.mode)
 
@@ -288,28 +297,38 @@ def _widened(least: Sequence[float], places: FloatArray, room: float) -> tuple[f
     return low, high
 
 
-def _background(x: FloatArray, y: FloatArray, x_range: tuple[float, float], y_range: tuple[float, float]) -> Background:
-    known = np.isfinite(x) & np.isfinite(y)
-    counts, _, _ = np.histogram2d(x[known], y[known], bins=_BINS, range=[x_range, y_range])
-    # One star is to be seen as well as a hundred in one place.
-    strength = np.log1p(counts) / max(float(np.log1p(counts.max())), 1.0)
-    opacity = np.where(counts > 0, 0.18 + 0.62 * strength, 0.0)
-    image = np.empty((_BINS, _BINS, 4))
-    image[..., :3] = 0.5
-    image[..., 3] = opacity.T
-    stream = io.BytesIO()
-    metadata: dict[str, Any] = {"Software": None}
-    matplotlib.image.imsave(stream, image, format="png", metadata=metadata)
-    return Background(stream.getvalue(), x_range, y_range, int(counts.sum()), len(x))
+class _PlaneCounts:
+    """Numbers of stars in the cells of a plane."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+        self.x, self.y = x, y
+        self.counts = np.zeros((_BINS, _BINS))
+        self.n_all = 0
+
+    def add(self, x: FloatArray, y: FloatArray) -> None:
+        known = np.isfinite(x) & np.isfinite(y)
+        self.counts += np.histogram2d(x[known], y[known], bins=_BINS, range=[self.x, self.y])[0]
+        self.n_all += len(x)
+
+    def image(self) -> Background:
+        # One star is to be seen as well as a hundred in one place.
+        strength = np.log1p(self.counts) / max(float(np.log1p(self.counts.max())), 1.0)
+        opacity = np.where(self.counts > 0, 0.18 + 0.62 * strength, 0.0)
+        image = np.empty((_BINS, _BINS, 4))
+        image[..., :3] = 0.5
+        image[..., 3] = opacity.T
+        stream = io.BytesIO()
+        metadata: dict[str, Any] = {"Software": None}
+        matplotlib.image.imsave(stream, image, format="png", metadata=metadata)
+        return Background(stream.getvalue(), self.x, self.y, int(self.counts.sum()), self.n_all)
 
 
 def _contours(
-    stars: QTable, populations: Mapping[str, PopulationDensity], contour: float
+    judged: QTable | Blocks, galaxy: str, populations: Mapping[str, PopulationDensity], contour: float
 ) -> dict[str, tuple[ContourLine, ...]]:
     if not populations:
         return {}
-    sample = stars[np.asarray(stars["selected"], dtype=bool)]
-    e_m_v, e_vi0 = (_typical(values(sample if len(sample) else stars, name, "mag")) for name in ("e_M_V", "e_VI0"))
+    e_m_v, e_vi0 = (_typical_error(judged, galaxy, name) for name in ("e_M_V", "e_VI0"))
     across: tuple[AxisName, ...] = ("VI0", "log_P")
     found: dict[str, tuple[ContourLine, ...]] = {}
     for axis in across:
@@ -330,6 +349,17 @@ def _level_lines(x: FloatArray, y: FloatArray, density: FloatArray, level: float
     return tuple(np.asarray(line, dtype=np.float64) for line in path.to_polygons(closed_only=False))
 
 
-def _typical(errors: FloatArray) -> float:
-    known = errors[np.isfinite(errors)]
+def _typical_error(judged: QTable | Blocks, galaxy: str, name: str) -> float:
+    """Median error of the candidates of a Cloud, or of all of its stars if there are none."""
+    of_all: list[FloatArray] = []
+    of_candidates: list[FloatArray] = []
+    n_candidates = 0
+    for block in columns_of(judged, (name, "galaxy", "selected")):
+        error = values(block, name, "mag")
+        mine = label_column(block, "galaxy") == galaxy
+        selected = mine & np.asarray(block["selected"], dtype=bool)
+        n_candidates += int(np.count_nonzero(selected))
+        of_all.append(error[mine & np.isfinite(error)])
+        of_candidates.append(error[selected & np.isfinite(error)])
+    known = np.concatenate(of_candidates if n_candidates else of_all)
     return float(np.median(known)) if len(known) else 0.0

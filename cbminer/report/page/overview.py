@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from astropy.table import QTable
 
+from cbminer.blocks import Blocks
 from cbminer.classifier.classes import CLASSES
-from cbminer.columns import label_column
-from cbminer.flags import FLAG_MEANINGS, Flag
+from cbminer.flags import FLAG_MEANINGS
 from cbminer.provenance import Provenance
 from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_NAMES
+from cbminer.report.counting import count_flags, count_labels
 from cbminer.report.ranking import compare_choices
 from cbminer.survey.archive import is_url
 from cbminer.survey.download import without_password
@@ -125,12 +126,12 @@ def run_facts(provenance: Provenance) -> list[Fact]:
     return facts
 
 
-def summary_of_run(judged: QTable, provenance: Provenance) -> Iterator[str]:
+def summary_of_run(judged: QTable | Blocks, provenance: Provenance) -> Iterator[str]:
     """Sum a run up.
 
     Parameters
     ----------
-    judged : `~astropy.table.QTable`
+    judged : `~astropy.table.QTable` or blocks
         Its judged stars.
     provenance : Provenance
         What ran.
@@ -140,11 +141,12 @@ def summary_of_run(judged: QTable, provenance: Provenance) -> Iterator[str]:
     str
         Sentences, one a line.
     """
+    n_stars = count_labels(judged, "galaxy")
     for galaxy in provenance.galaxies:
         counts = provenance.counts.get(galaxy, {})
         read, wanted = counts.get("light curves read", 0), counts.get("light curves wanted", 0)
-        n_stars = int((label_column(judged, "galaxy") == galaxy).sum())
-        yield f"{galaxy}: {n_stars:,} stars, {read:,} light curves read, {wanted - read:,} absent or unreadable."
+        absent = f"{wanted - read:,} absent or unreadable"
+        yield f"{galaxy}: {n_stars[galaxy]:,} stars, {read:,} light curves read, {absent}."
         relation = provenance.relations.get(galaxy)
         if relation:
             scatter = relation["intrinsic_scatter"]
@@ -159,19 +161,19 @@ def summary_of_run(judged: QTable, provenance: Provenance) -> Iterator[str]:
     yield from _choice_lines(judged)
 
 
-def _class_lines(judged: QTable) -> Iterator[str]:
-    labels = label_column(judged, "light_curve_class")
-    found = [f"{count:,} {name}" for name in (*CLASSES, "undecided") if (count := np.count_nonzero(labels == name))]
+def _class_lines(judged: QTable | Blocks) -> Iterator[str]:
+    counts = count_labels(judged, "light_curve_class")
+    found = [f"{counts[name]:,} {name}" for name in (*CLASSES, "undecided") if counts[name]]
     if found:
         yield f"Light curves by class: {', '.join(found).replace('_', ' ')}."
 
 
-def flag_counts(judged: QTable) -> list[FlagCount]:
+def flag_counts(judged: QTable | Blocks) -> list[FlagCount]:
     """Count what was missing or substituted.
 
     Parameters
     ----------
-    judged : `~astropy.table.QTable`
+    judged : `~astropy.table.QTable` or blocks
         Judged stars.
 
     Returns
@@ -179,11 +181,8 @@ def flag_counts(judged: QTable) -> list[FlagCount]:
     list of FlagCount
         Flags that any star has.
     """
-    flags = np.asarray(judged["flags"], dtype=np.int64)
     return [
-        FlagCount(flag.name or "", count, FLAG_MEANINGS[flag])
-        for flag in Flag
-        if (count := int(((flags & flag) != 0).sum()))
+        FlagCount(flag.name or "", count, FLAG_MEANINGS[flag]) for flag, count in count_flags(judged).items() if count
     ]
 
 
@@ -196,7 +195,7 @@ def _mixture_line(galaxy: str, record: Mapping[str, Any]) -> str:
     return f"{galaxy}: {record['stars']:,} light curves are by their odds {shares}.{unsteady}"
 
 
-def _choice_lines(judged: QTable) -> Iterator[str]:
+def _choice_lines(judged: QTable | Blocks) -> Iterator[str]:
     candidates, bona_fide, ranking = compare_choices(judged)
     yield (
         f"{candidates['stars']:,} candidates, of which {candidates['expected_contact']:.1f} in contact by their odds; "

@@ -35,7 +35,7 @@ const odds_section = (i) => {
     return make("tr", { "data-part": name }, make("th", { scope: "row" }, label), make("td", { class: "n" }, text), make("td", { class: "bars" }, bar));
   });
   const level = at("contact_level", i);
-  const where = level === null ? "The population says nothing: magnitude or colour is not known."
+  const where = level === null ? `The population says nothing: ${at("M_V", i) === null || at("VI0", i) === null ? "magnitude or colour is not known" : "there is none of this galaxy"}.`
     : `${fixed(100 * level, 1)} % of the theoretical contact binaries lie at a higher density than this star ` +
       `(contour of the bona fide set: ${percent(data.contour)}); distance from the nearest model ${number_of("hull_distance", i)}.`;
   return section(title,
