@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbminer.chunk_measurement import divide, measure_groups, measure_stars
@@ -36,6 +36,7 @@ class Ahead:
         yield from waiting
 
 
+@settings(deadline=None)
 @given(sizes=st.lists(st.integers(0, 7), max_size=8), chunk=st.integers(1, 4), window=st.integers(1, 5))
 def test_every_group_comes_whole_and_in_order(sizes, chunk, window):
     edges = np.concatenate([[0], np.cumsum(sizes)]).astype(int)

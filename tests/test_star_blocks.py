@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from astropy.table import MaskedColumn, QTable
 from astropy.utils.masked import Masked
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbminer.array_blocks import ArrayBlocks
@@ -50,6 +50,7 @@ def assert_same(found, expected):
             np.testing.assert_array_equal(values(found, name, unit), values(expected, name, unit))
 
 
+@settings(deadline=None)
 @given(rows=ROWS, size=st.integers(1, 5))
 def test_tables_come_back_as_they_were(rows, size):
     table = table_of(rows)

@@ -6,4 +6,17 @@ from cbminer.kernels import discard_stale_kernels
 
 __all__: list[str] = []
 
-discard_stale_kernels(Path(__file__).parent, ("cleaning", "folding", "period_fit", "period_kernels", "period_shape"))
+discard_stale_kernels(
+    Path(__file__).parent,
+    (
+        "circle",
+        "cleaning",
+        "folding",
+        "harmonics",
+        "normal_equations",
+        "period_fit",
+        "period_kernels",
+        "period_shape",
+        "spectrum_kernels",
+    ),
+)

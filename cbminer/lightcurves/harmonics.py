@@ -5,6 +5,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbminer.columns import FloatArray
+from cbminer.lightcurves.circle import harmonic_series, unit_circle
 
 __all__ = ["HARMONICS_MAX", "evaluate_harmonics", "fit_harmonics", "harmonic_basis"]
 
@@ -119,45 +120,46 @@ def evaluate_harmonics(
     """
     value = np.zeros(len(phase))
     for star in range(len(offsets) - 1):
-        for i in range(offsets[star], offsets[star + 1]):
-            cosine, sine = np.cos(2.0 * np.pi * phase[i]), np.sin(2.0 * np.pi * phase[i])
-            total = coefficients[star, 0]
-            a, b = 1.0, 0.0
-            for k in range(1, order[star] + 1):
-                # Cosine and sine of k times the angle from those of k - 1 times.
-                a, b = a * cosine - b * sine, b * cosine + a * sine
-                total += coefficients[star, 2 * k - 1] * a + coefficients[star, 2 * k] * b
-            value[i] = total
+        points, terms = slice(offsets[star], offsets[star + 1]), order[star]
+        series = np.zeros((2, terms + 2))
+        series[0, 0] = coefficients[star, 0]
+        for k in range(1, terms + 1):
+            series[0, k], series[1, k] = coefficients[star, 2 * k - 1], coefficients[star, 2 * k]
+        value[points], _ = harmonic_series(unit_circle(phase[points]), series, terms)
     return value
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _design(phase: FloatArray, flux: FloatArray, flux_err: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:
-    n_points = len(phase)
     # Column after column, so that the reflections below run along memory.
-    matrix = np.empty((2 * order + 1, n_points))
-    data = flux / flux_err
-    for i in range(n_points):
-        matrix[0, i] = 1.0 / flux_err[i]
-        for k in range(1, order + 1):
-            angle = 2.0 * np.pi * k * phase[i]
-            matrix[2 * k - 1, i] = np.cos(angle) / flux_err[i]
-            matrix[2 * k, i] = np.sin(angle) / flux_err[i]
-    return matrix, data
+    matrix = np.empty((2 * order + 1, len(phase)))
+    circle = unit_circle(phase)
+    cosine, sine = circle[0], circle[1]
+    matrix[0] = 1.0 / flux_err
+    for k in range(1, order + 1):
+        c, s = matrix[2 * k - 1], matrix[2 * k]
+        if k == 1:
+            c[:], s[:] = cosine * matrix[0], sine * matrix[0]
+            continue
+        # Turned by one step from the harmonic before.
+        before_c, before_s = matrix[2 * k - 3], matrix[2 * k - 2]
+        for i in range(len(c)):
+            c[i] = before_c[i] * cosine[i] - before_s[i] * sine[i]
+            s[i] = before_s[i] * cosine[i] + before_c[i] * sine[i]
+    return matrix, flux * matrix[0]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _householder(matrix: FloatArray, data: FloatArray) -> None:
     """Reduce the matrix (stored by columns) to triangular form in place, and turn the data with it."""
-    n_columns, n_points = matrix.shape
+    n_columns = len(matrix)
     for k in range(n_columns):
-        norm = 0.0
-        for i in range(k, n_points):
-            norm += matrix[k, i] ** 2
-        diagonal = -np.copysign(np.sqrt(norm), matrix[k, k])
+        column = matrix[k, k:]
+        norm = np.sum(column**2)
+        diagonal = -np.copysign(np.sqrt(norm), column[0])
         if diagonal == 0.0:
             continue
-        vector = matrix[k, k:].copy()
+        vector = column.copy()
         vector[0] -= diagonal
         scale = 2.0 / np.sum(vector**2)
         for j in range(k, n_columns):
@@ -165,7 +167,7 @@ def _householder(matrix: FloatArray, data: FloatArray) -> None:
         _reflect(data[k:], vector, scale)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _reflect(column: FloatArray, vector: FloatArray, scale: float) -> None:
     projection = 0.0
     for i in range(len(vector)):

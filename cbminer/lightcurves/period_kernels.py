@@ -5,20 +5,18 @@ import numpy as np
 import numpy.typing as npt
 
 from cbminer.columns import FloatArray
+from cbminer.lightcurves.circle import harmonic_series, trigonometric_sums, unit_circle
+from cbminer.lightcurves.normal_equations import factor_normal, series_of, solve_model
 from cbminer.lightcurves.period_fit import (
     ORDER_MAX,
     ORDER_USUAL,
     STEPS,
     best_of_grid,
     deviance,
-    factor_normal,
     frequency_variance,
     model_columns,
     model_table,
-    model_values,
     refine_frequency,
-    solve_model,
-    trigonometric_sums,
 )
 from cbminer.lightcurves.period_shape import measure_shape
 
@@ -89,13 +87,18 @@ def _outliers(
     """
     time, mag, weight = points
     n = len(time)
-    lower, turned = factor_normal(sums, harmonic, ridge)
-    model, _ = model_values(np.pi * frequency * time, harmonic, solve_model(lower, turned, len(turned)))
+    upper, turned = factor_normal(sums, harmonic, ridge)
+    highest = int(np.max(harmonic))
+    series = series_of(solve_model(upper, turned, len(turned)), harmonic, highest)
+    model, _ = harmonic_series(unit_circle(0.5 * frequency * time), series, highest)
     off = np.abs(mag - model)
     sigma = off * np.sqrt(weight)
-    limit = 5.0 * max(1.4826 * np.median(sigma), 1.0)
     reach = 0.35 * (np.max(model) - np.min(model))
-    outlying: npt.NDArray[np.bool_] = (sigma > limit) & (off > reach)
+    # The scatter raises this limit or leaves it, so that most curves need no median.
+    outlying: npt.NDArray[np.bool_] = (sigma > 5.0) & (off > reach)
+    if not outlying.any():
+        return outlying
+    outlying &= sigma > 5.0 * max(1.4826 * np.median(sigma), 1.0)
     if not outlying.any():
         return outlying
     cycles = 0.5 * step * frequency * time
@@ -131,7 +134,7 @@ def _settle(
     table = np.full((4, 4), np.inf)
     for attempt in range(3):
         time, mag, weight = points
-        sums = trigonometric_sums(np.pi * frequency * time, mag, weight, orders[1])
+        sums = trigonometric_sums(unit_circle(0.5 * frequency * time), mag, weight, orders[1])
         if orders[0] == 0:
             table[:] = np.inf
         model_table(sums, np.sum(weight * mag**2), n, ridge, least_scale, orders, table)
@@ -139,7 +142,7 @@ def _settle(
         order = int(table[place, 1])
         harmonic, _ = model_columns(order, int(table[place, 2]))
         before = frequency
-        frequency = refine_frequency(time, mag, weight, frequency, harmonic, ridge, 0.05 / baseline)
+        frequency = refine_frequency((time, mag, weight), frequency, harmonic, ridge, 0.05 / baseline)
         if attempt == 0:
             good = ~_outliers(points, frequency, sums, harmonic, ridge, STEPS[place])
             if not good.all():
@@ -170,7 +173,7 @@ def _measure(points: FloatArray, period: float, limits: FloatArray, row: FloatAr
     ridge = 0.25 * np.sum(weight) / total
     step = best_of_grid(time, mag, weight, listed, reach, n_side)
     start, _ = model_columns(8, max((n // 4 - 1) // 2, 2))
-    frequency = refine_frequency(time, mag, weight, listed + reach * step / n_side, start, ridge, 0.1 / baseline)
+    frequency = refine_frequency((time, mag, weight), listed + reach * step / n_side, start, ridge, 0.1 / baseline)
     points, frequency, table, sums = _settle(points, frequency, baseline, ridge, least_scale)
     place = int(np.argmin(table[:, 0]))
     harmonic, _ = model_columns(int(table[place, 1]), int(table[place, 2]))
@@ -178,7 +181,7 @@ def _measure(points: FloatArray, period: float, limits: FloatArray, row: FloatAr
     n, n_terms = points.shape[1], len(turned)
     total = np.sum(points[2] * points[1] ** 2) - turned[0] ** 2
     chi2 = max(total - np.sum(turned[1:] ** 2), 1e-9)
-    variance = frequency_variance(points[0], points[1], points[2], frequency, harmonic, ridge)
+    variance = frequency_variance((points[0], points[1], points[2]), frequency, harmonic, ridge)
     scale = max(chi2 / max(n - n_terms - 1, 1), 1.0)
     noise = n * limits[9] ** 2
     row[0], row[1], row[2] = n, frequency, np.sqrt(variance)

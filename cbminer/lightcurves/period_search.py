@@ -15,6 +15,7 @@ from scipy.special import betainc
 from cbminer.columns import FloatArray
 from cbminer.lightcurves.period_alias import name_alias, nearest_sampling
 from cbminer.lightcurves.periods import PeriodJudgements, PeriodSettings, PeriodVerdict, judge_periods
+from cbminer.lightcurves.spectrum import FrequencyGrid, harmonic_power
 from cbminer.quantities import Days, SettingsModel
 from cbminer.survey.packed import PackedLightCurves
 
@@ -176,26 +177,13 @@ def spectrum(time: FloatArray, mag: FloatArray, mag_err: FloatArray, *, settings
     Returns
     -------
     Spectrum
-        Generalised Lomb-Scargle spectrum with harmonics (Palmer 2009, ApJ 695, 496), by nifty-ls.
+        Generalised Lomb-Scargle spectrum with harmonics (Palmer 2009, ApJ 695, 496).
     """
-    # Imported late: most runs never search, and it takes half a second.
-    import nifty_ls
-
     lowest, highest = 1.0 / settings.period_max, 1.0 / settings.period_min
     n_steps = int((highest - lowest) * np.ptp(time) * settings.oversampling) + 2
-    result = nifty_ls.lombscargle(
-        time - np.mean(time),
-        mag,
-        mag_err,
-        fmin=lowest,
-        fmax=highest,
-        Nf=n_steps,
-        nterms=settings.harmonics,
-        backend="finufft_chi2",
-        # Stars are spread over threads by whoever calls.
-        nthreads=1,
-    )
-    return Spectrum(np.asarray(result.freq()), np.asarray(result.power, dtype=np.float64))
+    grid = FrequencyGrid(lowest, (highest - lowest) / (n_steps - 1), n_steps)
+    power = harmonic_power(time, mag, mag_err**-2.0, grid=grid, harmonics=settings.harmonics)
+    return Spectrum(grid.frequencies(), power)
 
 
 def _search_star(curves: PackedLightCurves, index: int, settings: PeriodSearchSettings, base: PeriodSettings) -> _Found:

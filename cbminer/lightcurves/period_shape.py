@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cbminer.columns import FloatArray
-from cbminer.lightcurves.period_fit import STEPS, factor_normal, model_columns, solve_model, turn_vector
+from cbminer.lightcurves.normal_equations import factor_normal, solve_model, turn_vector
+from cbminer.lightcurves.period_fit import STEPS, model_columns
 
 __all__ = ["measure_shape"]
 
@@ -48,7 +49,7 @@ def _sampled(coefficients: FloatArray, harmonic: npt.NDArray[np.int64], step: in
 def _extremum(
     coefficients: FloatArray,
     harmonic: npt.NDArray[np.int64],
-    lower: FloatArray,
+    upper: FloatArray,
     step: int,
     start: float,
 ) -> tuple[float, float]:
@@ -64,7 +65,7 @@ def _extremum(
         rate = 2.0 * np.pi * (harmonic[k] // step)
         gradient[2 * k + 1] = -rate * np.sin(rate * phase)
         gradient[2 * k + 2] = rate * np.cos(rate * phase)
-    solution = turn_vector(lower, gradient, len(gradient))
+    solution = turn_vector(upper, gradient, len(gradient))
     return phase, np.sum(solution**2) / max(curvature**2, 1e-30)
 
 
@@ -270,8 +271,8 @@ def measure_shape(  # noqa: PLR0917 - numba takes no keyword-only arguments from
     """Measure the shape of the cycle of one of the periods; for the best one, the phase of its minimum too."""
     step = STEPS[place]
     harmonic, _ = model_columns(choice[0], choice[1])
-    lower, turned = factor_normal(sums, harmonic, ridge)
-    coefficients = solve_model(lower, turned, len(turned))
+    upper, turned = factor_normal(sums, harmonic, ridge)
+    coefficients = solve_model(upper, turned, len(turned))
     curve = _sampled(coefficients, harmonic, step)
     bottom, top = np.max(curve), np.min(curve)
     amplitude = bottom - top
@@ -285,7 +286,7 @@ def measure_shape(  # noqa: PLR0917 - numba takes no keyword-only arguments from
             cosine[j - 1], sine[j - 1] = coefficients[2 * k + 1], coefficients[2 * k + 2]
             unit = np.zeros(len(turned))
             unit[2 * k + 1] = 1.0
-            variance[j - 1] = scale * np.sum(turn_vector(lower, unit, len(turned)) ** 2)
+            variance[j - 1] = scale * np.sum(turn_vector(upper, unit, len(turned)) ** 2)
     n_used = 2
     for j in range(2, n_low):
         if cosine[j] != 0.0:
@@ -313,5 +314,5 @@ def measure_shape(  # noqa: PLR0917 - numba takes no keyword-only arguments from
     level_row[5:9] = _symmetry(cosine[:n_used], sine[:n_used], variance[:n_used], tolerance, limits[5])
     if row[6] != place:
         return
-    row[7], row[8] = _extremum(coefficients, harmonic, lower, step, minimum)
+    row[7], row[8] = _extremum(coefficients, harmonic, upper, step, minimum)
     row[8], row[9] = np.sqrt(row[8] * scale), amplitude

@@ -162,16 +162,23 @@ def _measure(
         _linear_errors(curve, primary, other, first, weight, factor[star], linear[star])
         _fill_normal(coefficients[star], normal)
         for draw in range(n_draws):
-            for row in range(N_KNOTS):
-                total = coefficients[star, row]
-                for k in range(row, N_KNOTS):
-                    total += factor[star, row, k] * normal[draw, k]
-                drawn[row] = total
+            _draw(coefficients[star], factor[star], normal[draw], drawn)
             _evaluate(first, weight, drawn, curve)
             at, at_other = _lowest(curve, primary, _REACH), _lowest(curve, other, _REACH)
             start = _measure_curve(curve, at, at_other, figures[star, draw + 1])
             _normalise(curve, start, half[star, draw + 1])
     return figures, linear, lone, phase_zero, maximum, half, oddness
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _draw(coefficients: FloatArray, factor: FloatArray, normal: FloatArray, drawn: FloatArray) -> None:
+    """Fill in coefficients drawn from the posterior, whose factor is an upper triangle."""
+    for row in range(N_KNOTS):
+        factors, numbers = factor[row, row:], normal[row:]
+        total = coefficients[row]
+        for k in range(len(factors)):
+            total += factors[k] * numbers[k]
+        drawn[row] = total
 
 
 @numba.njit(cache=True, nogil=True)
@@ -218,12 +225,14 @@ def _linear_errors(
     n = len(curve)
     separation = (other - primary) % n
     following, preceding = primary, other
+    at = primary
     for step in range(n):
-        at = (primary + step) % n
-        if step < separation and curve[at] > curve[following]:
-            following = at
-        elif step >= separation and curve[at] > curve[preceding]:
+        if step < separation:
+            if curve[at] > curve[following]:
+                following = at
+        elif curve[at] > curve[preceding]:
             preceding = at
+        at = at + 1 if at + 1 < n else 0
     top = following if curve[following] >= curve[preceding] else preceding
     errors[0] = _error_between(curve, primary, top, first, weight, factor)
     errors[1] = _error_between(curve, other, top, first, weight, factor)
@@ -240,13 +249,13 @@ def _error_between(
     for k in range(4):
         gradient[(first[a] + k) % N_KNOTS] += weight[a, k] / curve[a]
         gradient[(first[b] + k) % N_KNOTS] -= weight[b, k] / curve[b]
-    variance = 0.0
-    for column in range(N_KNOTS):
-        projected = 0.0
-        for row in range(column + 1):
-            projected += factor[row, column] * gradient[row]
-        variance += projected**2
-    return float(2.5 / np.log(10.0) * np.sqrt(variance))
+    projected = np.zeros(N_KNOTS)
+    for row in range(N_KNOTS):
+        # Only eight at most are not zero.
+        if gradient[row] != 0.0:
+            for column in range(row, N_KNOTS):
+                projected[column] += factor[row, column] * gradient[row]
+    return float(2.5 / np.log(10.0) * np.sqrt(np.sum(projected**2)))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -270,10 +279,11 @@ def _lowest(curve: FloatArray, about: int, reach: int) -> int:
     """Place of the lowest point within a reach."""
     n = len(curve)
     best, place = np.inf, about % n
-    for step in range(-reach, reach + 1):
-        at = (about + step) % n
+    at = (about - reach) % n
+    for _ in range(2 * reach + 1):
         if curve[at] < best:
             best, place = curve[at], at
+        at = at + 1 if at + 1 < n else 0
     return place
 
 
@@ -284,12 +294,16 @@ def _measure_curve(curve: FloatArray, primary: int, other: int, figures: FloatAr
     separation = (other - primary) % n
     following, preceding = 0.0, 0.0
     at_following, at_preceding = primary, primary
+    at = primary
     for step in range(n):
-        at = (primary + step) % n
-        if step < separation and curve[at] > following:
-            following, at_following = curve[at], step
-        elif step >= separation and curve[at] > preceding:
-            preceding, at_preceding = curve[at], step
+        here = curve[at]
+        if step < separation:
+            if here > following:
+                following, at_following = here, step
+        elif here > preceding:
+            preceding, at_preceding = here, step
+        # A remainder costs more than the rest of the loop.
+        at = at + 1 if at + 1 < n else 0
     top = max(following, preceding)
     figures[0] = 2.5 * np.log10(top / curve[primary])
     figures[1] = 2.5 * np.log10(top / curve[other])
@@ -324,17 +338,20 @@ def _eclipse(
     low = curve[bottom]
     crossing = np.empty((2, 3))
     for side in range(2):
-        reach, top = (ahead, top_ahead) if side == 0 else (behind, top_behind)
+        reach, top, way = (ahead, top_ahead, 1) if side == 0 else (behind, top_behind, -1)
         for k in range(3):
             share = 0.5 if k == 1 else _FLANK[k // 2]
             level = low + share * (top - low)
             crossing[side, k] = np.nan
+            before, at = low, bottom
             for step in range(1, reach + 1):
-                here = curve[(bottom + step if side == 0 else bottom - step) % n]
+                at += way
+                at = at - n if at >= n else (at + n if at < 0 else at)
+                here = curve[at]
                 if here >= level:
-                    before = curve[(bottom + step - 1 if side == 0 else bottom - step + 1) % n]
                     crossing[side, k] = step - 1 + (level - before) / (here - before) if here > before else step
                     break
+                before = here
     width = crossing[0, 1] + crossing[1, 1]
     if np.isnan(width):
         return float(bottom)
@@ -356,14 +373,17 @@ def _normalise(curve: FloatArray, start: float, half: npt.NDArray[np.float32]) -
     whole = int(np.floor(start))
     rest = start - whole
     odd = 0.0
+    ahead = behind = whole % n
     for i in range(len(half)):
-        ahead, behind = (whole + i) % n, (whole - i) % n
-        one = (1.0 - rest) * curve[ahead] + rest * curve[(ahead + 1) % n]
-        other = (1.0 - rest) * curve[behind] + rest * curve[(behind + 1) % n]
+        beyond = ahead + 1 if ahead + 1 < n else 0
+        before = behind + 1 if behind + 1 < n else 0
+        one = (1.0 - rest) * curve[ahead] + rest * curve[beyond]
+        other = (1.0 - rest) * curve[behind] + rest * curve[before]
         # The mean of both sides as flux: a logarithm less, and the same to first order.
         mean = 0.5 * (one + other)
         half[i] = (np.log(mean) - faintest) / reach
         odd += (0.5 * (one - other) / mean) ** 2
+        ahead, behind = beyond, behind - 1 if behind > 0 else n - 1
     return float(np.sqrt(odd / len(half)) / reach)
 
 

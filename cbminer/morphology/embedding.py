@@ -185,8 +185,9 @@ class Embedding:
         `~numpy.ndarray`
             Shape (..., m).
         """
-        scaled = np.asarray(half, dtype=np.float64) * POINT_WEIGHTS - self.mean
-        return np.asarray(scaled @ self.basis.T)
+        # Weights and mean are taken to the other side of the product: there are many curves.
+        weighted = (POINT_WEIGHTS * self.basis).T
+        return np.asarray(np.asarray(half, dtype=np.float64) @ weighted - self.basis @ self.mean)
 
     def c_of_plane(self, planar: FloatArray) -> FloatArray:
         """Morphology parameter of places in the plane.
@@ -297,7 +298,7 @@ def embed(half: npt.NDArray[np.float32], oddness: FloatArray, *, model: Embeddin
     outside = np.sum(whole**2, axis=1) - np.sum(components[:, 0] ** 2, axis=1)
     noise = np.zeros(len(half))
     if half.shape[1] > 1:
-        noise = np.mean(np.sum(((half[:, 1:] - half[:, :1]) * POINT_WEIGHTS) ** 2, axis=2), axis=1)
+        noise = _spread_of_draws(half, POINT_WEIGHTS**2)
     square = nearest**2 + np.maximum(outside, 0.0) + oddness**2 - 2.0 * noise
     finite = np.isfinite(half[:, 0]).all(axis=1) & np.isfinite(oddness)
     return EmbeddedCurves(
@@ -306,6 +307,21 @@ def embed(half: npt.NDArray[np.float32], oddness: FloatArray, *, model: Embeddin
         np.where(finite, np.sqrt(np.maximum(square, 0.0)), np.nan),
         planar[:, 0],
     )
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True)
+def _spread_of_draws(half: npt.NDArray[np.float32], weight: FloatArray) -> FloatArray:
+    """Mean square distance of the draws of each star from its fit."""
+    n_stars, n_curves, n_points = half.shape
+    spread = np.zeros(n_stars)
+    for star in range(n_stars):
+        fit = half[star, 0]
+        for curve in range(1, n_curves):
+            draw = half[star, curve]
+            for i in range(n_points):
+                spread[star] += weight[i] * float(draw[i] - fit[i]) ** 2
+        spread[star] /= n_curves - 1
+    return spread
 
 
 @numba.njit(cache=True, nogil=True)

@@ -23,6 +23,8 @@ _NEIGHBOURLY = 2.3
 # Power of the prior weights that make the training curves even in c.
 _EVEN = 1.0
 _LEAST_AMPLITUDE = 0.005
+# Logarithm of a share of the likelihood that is nothing beside the others.
+_NEGLIGIBLE = 60.0
 # How far noise may have put scale and zero point of a normalised curve.
 _SCALES, _SHIFTS = (0.75, 1.35), (-0.15, 0.15)
 
@@ -141,16 +143,34 @@ def _likelihoods(binned: BinnedCurves, spacing: FloatArray, model: Embedding) ->
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.where(binned.weight > 0, binned.product / binned.weight, 0.0)
         weight = np.where(binned.weight > 0, 1.0 / (1.0 / binned.weight + spacing[:, None] ** 2), 0.0)
-    total = weight.sum(axis=1, keepdims=True)
+    total = weight.sum(axis=1)
     total = np.where(total > 0, total, 1.0)
-    mean -= (weight * mean).sum(axis=1, keepdims=True) / total
-    of_curve = weight @ model.binned
-    variance = weight @ model.binned_squares - of_curve**2 / total
-    covariance = np.maximum((weight * mean) @ model.binned, 0.0)
-    # Half of the improvement of chi-square over a constant star.
-    logarithm = 0.5 * covariance**2 / np.maximum(variance, 1e-12 * total) + _EVEN * model.evenness
-    likelihood = np.exp(logarithm - logarithm.max(axis=1, keepdims=True))
-    return np.asarray(likelihood / likelihood.sum(axis=1, keepdims=True))
+    mean -= (weight * mean).sum(axis=1, keepdims=True) / total[:, None]
+    likelihood = (weight * mean) @ model.binned
+    _normalise_likelihoods(likelihood, weight @ model.binned, weight @ model.binned_squares, total, model.evenness)
+    return likelihood
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _normalise_likelihoods(
+    covariance: FloatArray, of_curve: FloatArray, of_squares: FloatArray, total: FloatArray, evenness: FloatArray
+) -> None:
+    """Turn covariances of points and training curves into likelihoods in place, with those of the curves themselves."""
+    for star in range(len(covariance)):
+        row, curve, squares, whole = covariance[star], of_curve[star], of_squares[star], total[star]
+        highest = -np.inf
+        for i in range(len(row)):
+            variance = max(squares[i] - curve[i] ** 2 / whole, 1e-12 * whole)
+            # Half of the improvement of chi-square over a constant star.
+            row[i] = 0.5 * max(row[i], 0.0) ** 2 / variance + _EVEN * evenness[i]
+            highest = max(highest, row[i])
+        summed = 0.0
+        for i in range(len(row)):
+            # What is less than the rounding of the sum is none.
+            row[i] = np.exp(row[i] - highest) if row[i] > highest - _NEGLIGIBLE else 0.0
+            summed += row[i]
+        for i in range(len(row)):
+            row[i] /= summed
 
 
 def rescale_halves(half: npt.NDArray[np.float32], matched: FloatArray) -> npt.NDArray[np.float32]:
@@ -171,12 +191,29 @@ def rescale_halves(half: npt.NDArray[np.float32], matched: FloatArray) -> npt.ND
     `~numpy.ndarray`
         The curves with another zero point and scale, each at most so much as noise may ask for.
     """
-    weight = POINT_WEIGHTS**2
-    x = half.astype(np.float64)
-    mean_x = x @ weight
-    mean_y = matched @ weight
-    covariance = np.einsum("nci,ni,i->nc", x, matched, weight) - mean_x * mean_y[:, None]
-    variance = np.einsum("nci,nci,i->nc", x, x, weight) - mean_x**2
-    scale = np.clip(covariance / np.maximum(variance, 1e-12), *_SCALES)
-    shift = np.clip(mean_y[:, None] - scale * mean_x, *_SHIFTS)
-    return np.asarray(scale[:, :, None] * x + shift[:, :, None], dtype=np.float32)
+    rescaled = np.empty_like(half)
+    _rescale(half, matched, POINT_WEIGHTS**2, rescaled)
+    return rescaled
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _rescale(
+    half: npt.NDArray[np.float32], matched: FloatArray, weight: FloatArray, rescaled: npt.NDArray[np.float32]
+) -> None:
+    """Fill in the curves, each brought to the matched one of its star by a straight line."""
+    for star in range(len(half)):
+        y = matched[star]
+        mean_y = np.sum(weight * y)
+        for curve in range(half.shape[1]):
+            x, result = half[star, curve], rescaled[star, curve]
+            mean_x = product = square = 0.0
+            for i in range(len(x)):
+                value = float(x[i])
+                mean_x += weight[i] * value
+                product += weight[i] * value * y[i]
+                square += weight[i] * value * value
+            variance = max(square - mean_x**2, 1e-12)
+            scale = min(max((product - mean_x * mean_y) / variance, _SCALES[0]), _SCALES[1])
+            shift = min(max(mean_y - scale * mean_x, _SHIFTS[0]), _SHIFTS[1])
+            for i in range(len(x)):
+                result[i] = np.float32(scale * float(x[i]) + shift)

@@ -29,22 +29,23 @@ def second_minimum(curve: FloatArray, primary: int) -> int:
         point, a tenth of the cycle away at least; -1 if there is none.
     """
     n = len(curve)
-    before, after = np.empty(n), np.empty(n)
-    highest = -np.inf
-    for step in range(n):
-        highest = max(highest, curve[(primary + step) % n])
-        before[step] = highest
+    # From the lowest point on, and once around to it again.
+    turned = np.empty(n + 1)
+    turned[: n - primary], turned[n - primary : n], turned[n] = curve[primary:], curve[:primary], curve[primary]
+    after = np.empty(n)
     highest = -np.inf
     for step in range(n - 1, -1, -1):
-        highest = max(highest, curve[(primary + step) % n])
+        highest = max(highest, turned[step])
         after[step] = highest
     best, place = 0.0, -1
     closest = int(_NEAREST * n)
+    highest = np.max(turned[: closest + 1])
     for step in range(closest, n - closest):
-        here = curve[(primary + step) % n]
-        if here > curve[(primary + step - 1) % n] or here > curve[(primary + step + 1) % n]:
+        here = turned[step]
+        highest = max(highest, here)
+        if here > turned[step - 1] or here > turned[step + 1]:
             continue
-        prominence = min(before[step], after[step]) - here
+        prominence = min(highest, after[step]) - here
         if prominence > best:
             best, place = prominence, (primary + step) % n
     return place

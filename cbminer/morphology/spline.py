@@ -245,8 +245,12 @@ def _begin(
     weight = 1.0 / flux_err**2
     everything = (0, len(STRETCHES) - 1)
     coefficients, factor = np.empty(N_KNOTS), np.empty((N_KNOTS, N_KNOTS))
-    as_given = _search(phase - centre, flux, weight, secondary, everything, coefficients, factor)
-    at_dip = _search(phase - dip, flux, weight, beside, everything, coefficients, factor)
+    relative = phase - centre
+    shared = _tangents(relative, secondary)
+    as_given = _search(shared, relative, flux, weight, secondary, everything, coefficients, factor)
+    relative = phase - dip
+    shared = _tangents(relative, beside)
+    at_dip = _search(shared, relative, flux, weight, beside, everything, coefficients, factor)
     return (dip, beside) if at_dip[3] < as_given[3] else (centre, secondary)
 
 
@@ -315,12 +319,13 @@ def _fit(
 ) -> tuple[int, float, float]:
     """Fit one star, with less weight for points that are far off."""
     weight = 1.0 / flux_err**2
-    chosen, variance, freedom, _ = _search(phase, flux, weight, secondary, stretches, coefficients, factor)
+    shared = _tangents(phase, secondary)
+    chosen, variance, freedom, _ = _search(shared, phase, flux, weight, secondary, stretches, coefficients, factor)
     for _round in range(_ROBUST_ROUNDS):
         if not _reweigh(phase, flux, flux_err, secondary, chosen, coefficients, weight):
             break
         same = (chosen, chosen)
-        chosen, variance, freedom, _ = _search(phase, flux, weight, secondary, same, coefficients, factor)
+        chosen, variance, freedom, _ = _search(shared, phase, flux, weight, secondary, same, coefficients, factor)
     return chosen, variance, freedom
 
 
@@ -359,6 +364,7 @@ def _reweigh(
 
 @numba.njit(cache=True, nogil=True)
 def _search(
+    shared: FloatArray,
     phase: FloatArray,
     flux: FloatArray,
     weight: FloatArray,
@@ -368,53 +374,66 @@ def _search(
     factor: FloatArray,
 ) -> tuple[int, float, float, float]:
     """Fit one star with the stretch and the penalty of highest restricted likelihood whose dips hold points."""
-    n_points = len(phase)
+    mean = np.sum(weight * flux) / np.sum(weight)
+    n_stretches = len(STRETCHES)
+    matrices, data = np.empty((n_stretches, N_KNOTS, N_KNOTS)), np.empty((n_stretches, N_KNOTS))
+    squares = np.empty(n_stretches)
     lowest, highest = stretches
-    shared = _tangents(phase, secondary)
-    weight_sum = np.sum(weight)
-    mean = np.sum(weight * flux) / weight_sum
+    for stretch in range(lowest, highest + 1):
+        squares[stretch] = _normal_equations(shared, flux, weight, mean, stretch, matrices[stretch], data[stretch])
     # The penalty over the mean weight, so that it means the same for every star.
-    unit = weight_sum / N_KNOTS
-    matrix, lower = np.empty((N_KNOTS, N_KNOTS)), np.zeros((N_KNOTS, N_KNOTS))
-    data, solution = np.empty(N_KNOTS), np.empty(N_KNOTS)
+    unit = np.sum(weight) / N_KNOTS
+    criteria, penalties = _scan_penalties(matrices, data, squares, stretches, unit, len(phase))
+    lower, solution = np.zeros((N_KNOTS, N_KNOTS)), np.empty(N_KNOTS)
+    chosen = 0
+    for chosen in np.argsort(criteria):
+        if criteria[chosen] == np.inf:
+            continue
+        _factorise(matrices[chosen], penalties[chosen], lower)
+        _forward(lower, data[chosen], solution)
+        _backward(lower, solution, coefficients)
+        coefficients += mean
+        if chosen == lowest or _supported(phase, flux, secondary, chosen, coefficients):
+            break
+    _inverse_transposed(lower, factor)
+    variance = max((squares[chosen] - np.sum(solution**2)) / (len(phase) - 1), 1.0)
+    freedom = _effective_terms(matrices[chosen], factor)
+    factor *= np.sqrt(variance)
+    return chosen, variance, freedom, criteria[chosen]
+
+
+@numba.njit(cache=True, nogil=True)
+def _scan_penalties(
+    matrices: FloatArray,
+    data: FloatArray,
+    squares: FloatArray,
+    stretches: tuple[int, int],
+    unit: float,
+    n_points: int,
+) -> tuple[FloatArray, FloatArray]:
+    """Find the criterion of every stretch at its best penalty, and this penalty; infinity where it was not tried."""
+    lower, solution = np.zeros((N_KNOTS, N_KNOTS)), np.empty(N_KNOTS)
     n_stretches = len(STRETCHES)
     criteria, penalties = np.full(n_stretches, np.inf), np.zeros(n_stretches)
     best = np.full(n_stretches, len(_PENALTIES))
     # Every third penalty first, then those about the best, if the stretch may still become the best one.
     for turn in range(2):
         limit = np.min(criteria) + _COARSE
-        for stretch in range(lowest, highest + 1):
+        for stretch in range(stretches[0], stretches[1] + 1):
             if turn == 1 and criteria[stretch] > limit:
                 continue
-            square = _normal_equations(shared, flux, weight, mean, stretch, matrix, data)
-            middle = best[stretch]
+            middle, square = best[stretch], squares[stretch]
             for k in range(1 if turn == 0 else max(middle - 2, 0), min(middle + 3, len(_PENALTIES))):
                 if (k - 1) % 3 != 0 if turn == 0 else k == middle:
                     continue
                 penalty = _PENALTIES[k] * unit
-                determinant = _factorise(matrix, penalty, lower)
-                _forward(lower, data, solution)
+                determinant = _factorise(matrices[stretch], penalty, lower)
+                _forward(lower, data[stretch], solution)
                 residual = max(square - np.sum(solution**2), 1e-12 * square)
                 criterion = (n_points - 1) * np.log(residual) + determinant - (N_KNOTS - 1) * np.log(penalty)
                 if criterion < criteria[stretch]:
                     criteria[stretch], penalties[stretch], best[stretch] = criterion, penalty, k
-    chosen = 0
-    square = 0.0
-    for chosen in np.argsort(criteria):
-        if criteria[chosen] == np.inf:
-            continue
-        square = _normal_equations(shared, flux, weight, mean, chosen, matrix, data)
-        _factorise(matrix, penalties[chosen], lower)
-        _forward(lower, data, solution)
-        _backward(lower, solution, coefficients)
-        coefficients += mean
-        if chosen == lowest or _supported(phase, flux, secondary, chosen, coefficients):
-            break
-    _inverse_transposed(lower, factor)
-    variance = max((square - np.sum(solution**2)) / (n_points - 1), 1.0)
-    freedom = _effective_terms(matrix, factor)
-    factor *= np.sqrt(variance)
-    return chosen, variance, freedom, criteria[chosen]
+    return criteria, penalties
 
 
 @numba.njit(cache=True, nogil=True)
@@ -448,20 +467,43 @@ def _supported(phase: FloatArray, flux: FloatArray, secondary: float, stretch: i
     return True
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _tangents(phase: FloatArray, secondary: float) -> FloatArray:
     """Work out what all stretches of a phase share: phases about 0, and the tangents about both minima."""
-    shared = np.empty((len(phase), 4))
+    # A row each, so that the loops over the points run along memory.
+    shared = np.empty((4, len(phase)))
     for i in range(len(phase)):
         about = phase[i] - np.floor(phase[i] + 0.5)
         beside = about - secondary
         turns = np.floor(beside + 0.5)
-        shared[i, 0], shared[i, 1] = about, np.tan(np.pi * about)
-        shared[i, 2], shared[i, 3] = turns, np.tan(np.pi * (beside - turns))
+        shared[0, i], shared[1, i] = about, np.tan(np.pi * about)
+        shared[2, i], shared[3, i] = turns, np.tan(np.pi * (beside - turns))
     return shared
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _arctangents(tangent: FloatArray, slope: float, turns: FloatArray) -> None:
+    """Add the arctangents, over pi, of tangents times a slope to a number of turns.
+
+    One loop without calls, so that several points are done at a time: a Taylor series below the tangent of pi / 8.
+    """
+    limit = np.sqrt(2.0) - 1.0
+    for i in range(len(tangent)):
+        whole = slope * abs(tangent[i])
+        small = min(whole, 1.0 / max(whole, 1.0))
+        beyond = small > limit
+        x = (small - 1.0) / (small + 1.0) if beyond else small
+        z = x * x
+        series = 1.0 / 33.0 - z * (1.0 / 35.0 - z * (1.0 / 37.0 - z * (1.0 / 39.0 - z / 41.0)))
+        series = 1.0 / 23.0 - z * (1.0 / 25.0 - z * (1.0 / 27.0 - z * (1.0 / 29.0 - z * (1.0 / 31.0 - z * series))))
+        series = 1.0 / 13.0 - z * (1.0 / 15.0 - z * (1.0 / 17.0 - z * (1.0 / 19.0 - z * (1.0 / 21.0 - z * series))))
+        series = 1.0 / 5.0 - z * (1.0 / 7.0 - z * (1.0 / 9.0 - z * (1.0 / 11.0 - z * series)))
+        angle = x * (1.0 - z * (1.0 / 3.0 - z * series)) / np.pi + (0.25 if beyond else 0.0)
+        angle = 0.5 - angle if whole > 1.0 else angle
+        turns[i] += angle if tangent[i] > 0.0 else -angle
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _normal_equations(
     shared: FloatArray,
     flux: FloatArray,
@@ -473,34 +515,44 @@ def _normal_equations(
 ) -> float:
     """Fill in the weighted products of the basis with itself and with the data; return the square of the data."""
     width = STRETCHES[stretch]
-    rho = np.exp(-2.0 * np.pi * width)
-    slope = (1.0 + rho) / (1.0 - rho) if width > 0.0 else 1.0
-    # Four bands from the diagonal on, and three rows more, which are folded back to the first.
-    band, product = np.zeros((N_KNOTS + 3, 4)), np.zeros(N_KNOTS + 3)
-    value = np.empty(4)
-    square = 0.0
-    for i in range(len(flux)):
-        place = shared[i, 0]
-        if width > 0.0:
-            turned = shared[i, 2] + (np.arctan(slope * shared[i, 1]) + np.arctan(slope * shared[i, 3])) / np.pi
-            place = (place + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
-        first, value[0], value[1], value[2], value[3] = _weights(place - np.floor(place))
-        deviation = flux[i] - mean
-        square += weight[i] * deviation**2
-        for a in range(4):
-            weighted = weight[i] * value[a]
-            product[first + a] += weighted * deviation
-            for b in range(a, 4):
-                band[first + a, b - a] += weighted * value[b]
+    place = shared[0].copy()
+    if width > 0.0:
+        rho = np.exp(-2.0 * np.pi * width)
+        slope = (1.0 + rho) / (1.0 - rho)
+        turned = shared[2].copy()
+        _arctangents(shared[1], slope, turned)
+        _arctangents(shared[3], slope, turned)
+        place = (place + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
+    # Four bands from the diagonal on with the data as a fifth, and three rows more, which are folded back to the first.
+    band = np.zeros((N_KNOTS + 3, 5))
+    square = _sum_bands(place, flux - mean, weight, band)
     matrix[:] = 0.0
     data[:] = 0.0
     for row in range(N_KNOTS + 3):
-        data[row % N_KNOTS] += product[row]
+        data[row % N_KNOTS] += band[row, 4]
         for step in range(4):
             column = (row + step) % N_KNOTS
             matrix[row % N_KNOTS, column] += band[row, step]
             if step > 0:
                 matrix[column, row % N_KNOTS] += band[row, step]
+    return square
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _sum_bands(place: FloatArray, deviation: FloatArray, weight: FloatArray, band: FloatArray) -> float:
+    """Fill in the bands of the normal equations; return the weighted square of the deviations."""
+    square = 0.0
+    for i in range(len(place)):
+        first, v0, v1, v2, v3 = _weights(place[i] - np.floor(place[i]))
+        square += weight[i] * deviation[i] ** 2
+        w0, w1, w2, w3 = weight[i] * v0, weight[i] * v1, weight[i] * v2, weight[i] * v3
+        a, b, c, d = band[first], band[first + 1], band[first + 2], band[first + 3]
+        a[0], a[1], a[2], a[3] = a[0] + w0 * v0, a[1] + w0 * v1, a[2] + w0 * v2, a[3] + w0 * v3
+        b[0], b[1], b[2] = b[0] + w1 * v1, b[1] + w1 * v2, b[2] + w1 * v3
+        c[0], c[1] = c[0] + w2 * v2, c[1] + w2 * v3
+        d[0] += w3 * v3
+        a[4], b[4] = a[4] + w0 * deviation[i], b[4] + w1 * deviation[i]
+        c[4], d[4] = c[4] + w2 * deviation[i], d[4] + w3 * deviation[i]
     return square
 
 
