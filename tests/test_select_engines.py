@@ -52,8 +52,7 @@ def test_threads_and_chunks_change_no_byte(one_by_one, mock_archive, tmp_path, j
 
 def test_blocks_change_no_byte(one_by_one, mock_archive, tmp_path, monkeypatch):
     """Sums over stars are rounded otherwise in other blocks, but not as far as the decimals of the catalogue."""
-    for module in ("survey.ogle_files", "survey.catalogue_store", "catalogue.writers", "ranking.odds"):
-        monkeypatch.setattr(f"cbminer.{module}.STARS_A_BLOCK", 40)
+    monkeypatch.setattr("cbminer.survey.textfile.LINES_A_BLOCK", 40)
     assert_same_bytes(one_by_one, select(mock_archive, tmp_path / "run", "--jobs", 2))
 
 
