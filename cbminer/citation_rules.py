@@ -124,7 +124,7 @@ RULES = (
     Rule(("Roweis2000",), "locally linear embedding", _always),
     Rule(("Rucinski1997",), "Fourier coefficients of contact binaries", _always),
     Rule(
-        ("Palmer2009", "Garrison2024"),
+        ("Palmer2009", "Greengard2004", "Garrison2024"),
         "the search for periods",
         lambda usage: usage.setting("period_choice.search") is True,
     ),

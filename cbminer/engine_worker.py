@@ -19,7 +19,7 @@ from cbminer.errors import SettingsError
 __all__ = ["differences", "make_call", "versions_here"]
 
 # What decides the last digit of a measurement.
-_PACKAGES = ("cbminer", "numpy", "numba", "scipy", "astropy", "nifty-ls", "pyarrow")
+_PACKAGES = ("cbminer", "numpy", "numba", "scipy", "astropy", "pyarrow")
 _CODE = "code of cbminer"
 
 

@@ -510,7 +510,7 @@ def _judge_cloud(
     if isinstance(run.archive, TableArchive):
         counts |= {f"table {name}": count for name, count in run.archive.point_counts(galaxy).items()}
     ranker, ranked = Ranker.fit_blocks(
-        MappedBlocks(judged, conform),
+        judged,
         population,
         settings=settings.ranking,
         prior=settings.classifier.prior,

@@ -7,10 +7,11 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import QTable
 
+from cbminer.blocks import columns_of
 from cbminer.catalogue.schema import conform
 from cbminer.columns import float_column, label_column, values
 from cbminer.ranking.odds import contact_ranks
-from cbminer.selection.cutflow import judge_catalogue
+from cbminer.selection.cutflow import CATALOGUE_LEVEL_COLUMNS, judge_catalogue
 from cbminer.settings import Settings
 from cbminer.star_blocks import StarBlocks, stack_blocks
 
@@ -36,7 +37,8 @@ def rank_blocks(clouds: Sequence[Iterable[QTable]], settings: Settings) -> list[
         The same blocks with their ranks, in the schema, by Cloud.
     """
     rank, contact_rank = _Places(), _Places()
-    for block in itertools.chain.from_iterable(clouds):
+    needed = [*CATALOGUE_LEVEL_COLUMNS, *_KEYS, "id", "selected"]
+    for block in itertools.chain.from_iterable(columns_of(cloud, needed) for cloud in clouds):
         rank.add(block, np.asarray(block["selected"], dtype=bool))
         known = np.isfinite(values(block, "post_contact"))
         contact_rank.add(block, judge_catalogue(block, settings.selection) & known)

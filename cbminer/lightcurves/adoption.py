@@ -39,7 +39,7 @@ class AdoptionSettings(SettingsModel):
         default=0.9, ge=0.5, le=1, description="half or twice the listed period is adopted from this probability on"
     )
     search: bool = Field(
-        default=True, description="whether stars whose period is missing or refuted are searched for one, 0.1 s a star"
+        default=True, description="whether stars whose period is missing or refuted are searched for one, 0.01 s a star"
     )
 
 

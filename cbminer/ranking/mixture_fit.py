@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from cbminer.array_blocks import ArrayBlocks
 from cbminer.columns import FloatArray
+from cbminer.engine import Call, Engine, in_order, open_engine
 from cbminer.ranking.hypotheses import HYPOTHESES
 from cbminer.ranking.mixture import PREDICTED, MixtureSettings, StarEvidence, SurveyMixture
 from cbminer.ranking.place import PlaceGrid, SurveyDensity
@@ -26,7 +28,7 @@ _WITHIN_CONVERGED = 1e-2
 
 
 def fit_mixture(
-    stars: Iterable[StarEvidence], *, settings: MixtureSettings, errors: FloatArray
+    stars: Iterable[StarEvidence], *, settings: MixtureSettings, errors: FloatArray, jobs: int = 1
 ) -> tuple[SurveyMixture, ArrayBlocks]:
     """Find shares and places of the kinds of stars in a survey.
 
@@ -39,6 +41,8 @@ def fit_mixture(
         What is learned.
     errors : `~numpy.ndarray`
         Typical errors of log P, M_V and (V-I)_0, shape (3,).
+    jobs : int, optional
+        Threads that smooth the densities. The result does not depend on it.
 
     Returns
     -------
@@ -48,7 +52,8 @@ def fit_mixture(
         By block: weights with which its stars are themselves part of the densities, as `SurveyMixture.log_place` takes
         them to leave each star out of its own; shape (n, hypotheses + 1).
     """
-    return _Fit(stars, settings, errors).run()
+    with open_engine("threads", jobs=jobs) as threads:
+        return _Fit(stars, settings, errors, threads).run()
 
 
 @dataclass
@@ -89,8 +94,10 @@ class _Sums:
 class _Fit:
     """One expectation maximisation."""
 
-    def __init__(self, stars: Iterable[StarEvidence], settings: MixtureSettings, errors: FloatArray) -> None:
-        self.stars, self.settings = stars, settings
+    def __init__(
+        self, stars: Iterable[StarEvidence], settings: MixtureSettings, errors: FloatArray, threads: Engine
+    ) -> None:
+        self.stars, self.settings, self.threads = stars, settings, threads
         first = next(iter(stars))
         self.hypothesis, self.beforehand = first.curve.hypothesis, first.curve.within
         # Without a population contact and near contact lie where the survey has them, as the other kinds do.
@@ -175,8 +182,11 @@ class _Fit:
 
     def _densities(self, sums: _Sums) -> Iterator[SurveyDensity]:
         if self.grid is not None:
-            for content, total in zip(sums.content, sums.total, strict=True):
-                yield SurveyDensity.of_content(self.grid, content, float(total))
+            smooth = partial(SurveyDensity.of_content, self.grid)
+            calls = (
+                Call(smooth, (content, float(total))) for content, total in zip(sums.content, sums.total, strict=True)
+            )
+            yield from in_order(self.threads, calls)
 
     def _within(self, sums: _Sums) -> FloatArray:
         """Shares of the kinds in their hypotheses, each kind with a part of a star as the library has it beforehand."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import MaskedColumn, QTable, vstack
 
+from cbminer.blocks import columns_of
 from cbminer.classifier.prediction import ClassPrior
 from cbminer.columns import FloatArray, float_column, label_column, values
 from cbminer.engine import Call, in_order, open_engine
@@ -119,7 +120,8 @@ class Ranker:
         gather = partial(gather_evidence, population=population, curve=settings.curve, prior=prior)
         with open_engine("threads", jobs=jobs) as threads:
             evidence = EvidenceBlocks(in_order(threads, (Call(gather, (block,)) for block in blocks)))
-        mixture, weights = fit_mixture(evidence, settings=settings.mixture, errors=_typical_errors(blocks))
+        errors = _typical_errors(blocks)
+        mixture, weights = fit_mixture(evidence, settings=settings.mixture, errors=errors, jobs=jobs)
         ranker = cls(settings, prior, population, mixture)
         return ranker, ranker._ranked(blocks, evidence, weights, jobs)
 
@@ -227,7 +229,7 @@ class Ranker:
 
 def _typical_errors(blocks: Iterable[QTable]) -> FloatArray:
     names = ("e_M_V", "e_VI0")
-    columns = [[values(block, name, "mag") for name in names] for block in blocks]
+    columns = [[values(block, name, "mag") for name in names] for block in columns_of(blocks, names)]
     return place_errors(QTable({name: np.concatenate([c[k] for c in columns]) for k, name in enumerate(names)}))
 
 
