@@ -1,15 +1,12 @@
 """Arrays of numbers on disk, block by block: what is known of many stars, of which one block is in memory at a time."""
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from cbminer.columns import FloatArray
 from cbminer.errors import OutputError
+from cbminer.scratch import Scratch, lost_scratch
 
 __all__ = ["ArrayBlocks"]
 
@@ -18,8 +15,8 @@ class ArrayBlocks:
     """Blocks of float64 in a temporary folder, which goes when the object does."""
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="cbminer-arrays-"))
-        self._end = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self._scratch = Scratch()
+        self._folder = self._scratch.folder
         self._n_blocks = 0
 
     def __len__(self) -> int:
@@ -43,12 +40,21 @@ class ArrayBlocks:
         -------
         `~numpy.ndarray`
             The block, as it was written.
+
+        Raises
+        ------
+        OutputError
+            If somebody has removed it meanwhile.
         """
         if not 0 <= number < self._n_blocks:
             msg = f"there is no block {number} of {self._n_blocks}"
             raise IndexError(msg)
-        # Read and not mapped: pages of a mapped file count as memory of the process.
-        data: FloatArray = np.load(self._folder / f"{number}.npy", allow_pickle=False)
+        path = self._folder / f"{number}.npy"
+        try:
+            # Read and not mapped: pages of a mapped file count as memory of the process.
+            data: FloatArray = np.load(path, allow_pickle=False)
+        except OSError as error:
+            raise lost_scratch(path, error) from error
         return data
 
     def __setitem__(self, number: int, data: FloatArray) -> None:

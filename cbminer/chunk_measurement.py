@@ -104,6 +104,8 @@ def measure_chunks(
     place = None if kept is None else kept.places(store, settings=settings, strict=strict)
 
     def call(chunk: Sequence[StarTask]) -> Call[MeasuredStars]:
+        if not chunk:
+            return Call(join_measured, ((),))
         arguments = (store, tuple(chunk), settings, strict, None if place is None else place(chunk))
         return Call(measure_chunk, arguments, f"stars {chunk[0].star} .. {chunk[-1].star}")
 
@@ -141,15 +143,13 @@ def measure_groups(
 
     def chunks() -> Iterator[Sequence[StarTask]]:
         for group in groups:
-            parts = divide(group, chunk)
+            # A group without stars takes its turn: else many of them would be asked for at once.
+            parts = divide(group, chunk) or [()]
             missing.append(len(parts))
             yield from parts
 
     gathered: list[MeasuredStars] = []
     for measured in measure(chunks()):
-        while missing[0] == 0:
-            missing.popleft()
-            yield join_measured([])
         gathered.append(measured)
         if advance is not None:
             advance(len(measured.flags))
@@ -157,7 +157,6 @@ def measure_groups(
             missing.popleft()
             yield join_measured(gathered)
             gathered = []
-    yield from (join_measured([]) for _ in missing)
 
 
 def divide(tasks: Sequence[StarTask], chunk: int) -> list[Sequence[StarTask]]:

@@ -1,9 +1,12 @@
 """The command line: it parses and prints, and leaves the work to the other modules."""
 
 import os
+import signal
 import sys
+import threading
 import traceback
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 
 app = typer.Typer(
     name="cbminer",
@@ -376,6 +379,19 @@ def _default_folder(galaxy: GalaxyChoice, survey: SurveyChoice) -> str:
     return f"cbminer-{galaxy.value.lower()}{suffix}"
 
 
+@contextmanager
+def _sigterm_as_exit() -> Iterator[None]:
+    """Leave by an exception where a batch system ends the program, so that what waits on disk goes with it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
 
@@ -387,13 +403,14 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit status: 0, 1 for a failed run, 2 for a wrong request, 130 after Ctrl-C.
+        Exit status: 0, 1 for a failed run, 2 for a wrong request, 130 after Ctrl-C, 143 after SIGTERM.
     """
     given = sys.argv[1:] if arguments is None else arguments
     # The option belongs to the program, but people type it after the command.
     debug = "--debug" in given
     try:
-        app(args=[word for word in given if word != "--debug"], prog_name="cbminer")
+        with _sigterm_as_exit():
+            app(args=[word for word in given if word != "--debug"], prog_name="cbminer")
     except SystemExit as stop:
         status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except KeyboardInterrupt:
@@ -405,6 +422,6 @@ def main(arguments: list[str] | None = None) -> int:
         return getattr(error, "exit_status", 1)
     else:
         return 0
-    if status == _INTERRUPTED:
+    if status in {_INTERRUPTED, _TERMINATED}:
         typer.echo("cbminer: interrupted; nothing was left half-written; files that were fetched are kept", err=True)
     return status

@@ -9,7 +9,6 @@ import json
 import logging
 import pickle
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -26,6 +25,7 @@ from distributed.diagnostics.plugin import WorkerPlugin
 from cbminer.engine import CALLS_A_THREAD, EngineError, Pending, Result
 from cbminer.engine_worker import differences, make_call, versions_here
 from cbminer.errors import SettingsError
+from cbminer.scratch import Scratch
 
 __all__ = ["DaskEngine", "open_dask"]
 
@@ -214,7 +214,7 @@ def _own_cluster(jobs: int) -> Iterator[str]:
     log, watching = logging.getLogger("distributed.scheduler"), list(gc.callbacks)
     with (
         ExitStack() as stack,
-        tempfile.TemporaryDirectory(prefix="cbminer-dask-") as folder,
+        _scratch_folder() as folder,
         dask.config.set({"temporary-directory": folder}),
         LocalCluster(
             n_workers=jobs,
@@ -248,6 +248,13 @@ def _without_callbacks(wanted: list[Any]) -> Iterator[None]:
         yield
     finally:
         gc.callbacks.extend(added)
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[str]:
+    """Give workers a place that goes with them, or with the next process if this one is killed."""
+    scratch = Scratch()
+    yield str(scratch.folder)
 
 
 @contextmanager

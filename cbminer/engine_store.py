@@ -7,28 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from cbminer.errors import ArchiveError
-from cbminer.survey.part import sha256_of
 from cbminer.survey.store import INDEX_FILE, LightCurveStore
 
-__all__ = ["index_digest", "process_name", "store_on_worker"]
-
-
-def index_digest(folder: Path) -> str:
-    """Hash the index of a store, which names all that is in it.
-
-    Parameters
-    ----------
-    folder : `~pathlib.Path`
-        Folder of the store.
-
-    Returns
-    -------
-    str
-        SHA-256; empty where there is no index.
-    """
-    with suppress(FileNotFoundError, NotADirectoryError):
-        return sha256_of(folder / INDEX_FILE)
-    return ""
+__all__ = ["process_name", "store_on_worker"]
 
 
 # The two Clouds, each of which a process opens once.
@@ -41,7 +22,7 @@ def store_on_worker(folder: Path, digest: str) -> LightCurveStore:
     folder : `~pathlib.Path`
         Folder of the store.
     digest : str
-        `index_digest` of the store where the run was started.
+        `~cbminer.survey.store.LightCurveStore.index_digest` where the run was started.
 
     Returns
     -------
@@ -53,9 +34,8 @@ def store_on_worker(folder: Path, digest: str) -> LightCurveStore:
     ArchiveError
         If there is no store, or another one.
     """
-    # A change between the two is seen, as the hash is taken after the store was opened.
     store = LightCurveStore(folder)
-    found = index_digest(folder)
+    found = store.index_digest
     if found != digest:
         what = f"{folder / INDEX_FILE} is another one than" if found else f"there is no {folder / INDEX_FILE}, unlike"
         msg = (

@@ -5,13 +5,12 @@ the hashes of their light curves. What is not the same is not taken.
 """
 
 import hashlib
+import io
 import json
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,12 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from cbminer.classifier.prediction import classifier_model
+from cbminer.engine_worker import versions_here
 from cbminer.errors import OutputError
 from cbminer.measurement import MeasuredStars, MeasurementSettings, StarTask
+from cbminer.morphology.embedding import EMBEDDING_FILE
+from cbminer.resources import grid_path
+from cbminer.survey.part import sha256_of
 from cbminer.survey.store import LightCurveStore, StoredFile
 from cbminer.survey.textfile import SetAside
 from cbminer.whole_file import written_whole
@@ -30,6 +33,7 @@ __all__ = ["KeptMeasurements", "keep_measured", "read_measured"]
 # Chunks of runs that nobody went on with.
 _FORGOTTEN_AFTER = 14 * 86400.0
 _SETTINGS = TypeAdapter(MeasurementSettings)
+_DIGEST = hashlib.sha256().digest_size
 
 
 class KeptMeasurements:
@@ -42,7 +46,8 @@ class KeptMeasurements:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        # Workers elsewhere have another working folder.
+        self.folder = folder.absolute()
         self._used: set[Path] = set()
 
     def places(
@@ -64,9 +69,9 @@ class KeptMeasurements:
         callable
             Takes the stars of a chunk, and gives the file for `read_measured` and `keep_measured`.
         """
-        common: list[object] = [version("cbminer"), _newest_source(), _SETTINGS.dump_json(settings).decode(), strict]
         # A network may be a file of the user's that has changed.
-        common.append(classifier_model(settings.classifier.model).digest())
+        models = [classifier_model(settings.classifier.model).digest(), sha256_of(grid_path(EMBEDDING_FILE))]
+        common: list[object] = [versions_here(), models, _SETTINGS.dump_json(settings).decode(), strict]
 
         def place(tasks: Sequence[StarTask]) -> Path:
             sources = store.sources([task.star for task in tasks])
@@ -85,15 +90,13 @@ class KeptMeasurements:
                 if path in self._used or path.stat().st_mtime < oldest:
                     path.unlink()
         # What a killed process was writing.
-        for path in [part for used in self._used for part in self.folder.glob(f".{used.name}.*.partial")]:
-            path.unlink(missing_ok=True)
+        mine = {path.name for path in self._used}
+        for path in list(self.folder.glob(".*.partial")):
+            with suppress(OSError):
+                if path.name[1:].partition(".npz")[0] + ".npz" in mine or path.stat().st_mtime < oldest:
+                    path.unlink()
         with suppress(OSError):
             self.folder.rmdir()
-
-
-def _newest_source() -> int:
-    """Time of the last change of the package, so that a checkout does not take what its code of yesterday measured."""
-    return max(path.stat().st_mtime_ns for path in Path(__file__).parent.rglob("*.py"))
 
 
 def _describe(task: StarTask, source: StoredFile | None) -> list[str]:
@@ -118,8 +121,11 @@ def keep_measured(path: Path, measured: MeasuredStars) -> None:
     about = {"set_aside": [asdict(item) for item in measured.set_aside], "counts": measured.counts}
     arrays: dict[str, Any] = {f"shape {name}": data for name, data in measured.shapes.items()}
     arrays |= {f"label {name}": data for name, data in measured.labels.items()}
-    with suppress(OutputError), written_whole(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, flags=measured.flags, about=np.array(json.dumps(about)), **arrays)
+    buffer = io.BytesIO()
+    np.savez(buffer, flags=measured.flags, about=np.array(json.dumps(about)), **arrays)
+    content = buffer.getvalue()
+    with suppress(OutputError), written_whole(path) as temporary:
+        temporary.write_bytes(hashlib.sha256(content).digest() + content)
 
 
 def read_measured(path: Path) -> MeasuredStars | None:
@@ -136,12 +142,16 @@ def read_measured(path: Path) -> MeasuredStars | None:
         None if it is not there, or not whole.
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-            arrays = dict(content)
-        about = json.loads(str(arrays.pop("about")))
-        flags = arrays.pop("flags")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        content = path.read_bytes()
+    except OSError:
         return None
+    digest, content = content[:_DIGEST], content[_DIGEST:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        arrays = dict(stored)
+    about = json.loads(str(arrays.pop("about")))
+    flags = arrays.pop("flags")
     shapes, labels = (
         {name.partition(" ")[2]: data for name, data in arrays.items() if name.startswith(kind)}
         for kind in ("shape ", "label ")

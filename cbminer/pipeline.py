@@ -52,7 +52,7 @@ from cbminer.survey.archive import Archive, TableArchive, open_archive
 from cbminer.survey.mock import MOCK_PREFIX, MockCloud, build_mock_archive
 from cbminer.survey.offline import NoNetwork
 from cbminer.survey.ogle import CATALOGUE_FILES, CatalogueReading
-from cbminer.survey.star_names import StarNames
+from cbminer.survey.star_names import StarNames, star_names
 from cbminer.survey.store import LightCurveStore
 from cbminer.survey.textfile import SetAside
 from cbminer.survey.vizier import Vizier
@@ -115,7 +115,7 @@ class CloudSelection:
     @property
     def stars(self) -> QTable:
         """All stars in one table, which takes the memory of all of them."""
-        return self.blocks.read()
+        return conform(self.blocks.read())
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,13 @@ class Selection:
     @property
     def stars(self) -> QTable:
         """Judged stars of all Clouds in one table, which takes the memory of all of them."""
-        return stack_blocks(self.blocks)
+        return conform(stack_blocks(self.blocks))
 
     @cached_property
     def candidates(self) -> QTable:
         """Candidates of all Clouds in the order of their rank."""
         chosen = stack_blocks([block[np.asarray(block["selected"], dtype=bool)] for block in self.blocks])
-        return chosen[np.argsort(np.asarray(chosen["rank"]), kind="stable")]
+        return conform(chosen[np.argsort(np.asarray(chosen["rank"]), kind="stable")])
 
 
 @dataclass(frozen=True)
@@ -440,11 +440,10 @@ def _measure_cloud(run: _Run, galaxy: Galaxy, engine: Engine) -> _MeasuredCloud:
         stars = add_relation(photometry(block), relation)
         return stars, _wanted(run.archive, stars, settings)
 
-    store = run.archive.light_curves(
-        galaxy, _wanted_stars(run.archive, reading, prepare, settings), monitor=run.monitor
-    )
+    names = star_names(_wanted_stars(run.archive, reading, prepare, settings))
+    store = run.archive.light_curves(galaxy, names, monitor=run.monitor)
     cloud = _MeasuredCloud(galaxy, survey, reading, files, store)
-    measured = _measured_blocks(run, galaxy, engine, store, map(prepare, reading.blocks), reading.n_stars)
+    measured = _measured_blocks(run, galaxy, engine, store, map(prepare, reading.blocks), len(names))
     for stars, wanted, shapes in measured:
         cloud.add(add_published_c(add_shapes(stars, wanted, shapes), run.tables.morphology), shapes)
     return cloud

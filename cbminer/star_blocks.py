@@ -2,9 +2,6 @@
 
 import itertools
 import json
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from astropy.utils.masked import Masked
 
 from cbminer.columns import FloatArray, float_column, label_column, text_column, values
 from cbminer.errors import OutputError
+from cbminer.scratch import Scratch, lost_scratch
 
 __all__ = [
     "STARS_A_BLOCK",
@@ -45,8 +43,8 @@ class StarBlocks:
 
     def __init__(self, folder: Path | None = None) -> None:
         if folder is None:
-            folder = Path(tempfile.mkdtemp(prefix="cbminer-stars-"))
-            self._end = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            self._scratch = Scratch()
+            folder = self._scratch.folder
         self.folder = folder
         self._lengths: list[int] = []
 
@@ -165,13 +163,17 @@ class StarBlocks:
         return self.folder / f"{number:06d}.arrow"
 
     def _read(self, number: int, names: Sequence[str] | None = None) -> pa.Table:
-        # Not mapped: pages of a mapped file count as memory of the process.
-        with pa.OSFile(str(self._path(number)), "rb") as source:
-            schema = pa.ipc.open_file(source).schema
-            places = None if names is None else [schema.get_field_index(name) for name in names]
-            source.seek(0)
-            options = pa.ipc.IpcReadOptions(included_fields=places)
-            return pa.ipc.open_file(source, options=options).read_all()
+        path = self._path(number)
+        try:
+            # Not mapped: pages of a mapped file count as memory of the process.
+            with pa.OSFile(str(path), "rb") as source:
+                schema = pa.ipc.open_file(source).schema
+                places = None if names is None else [_place_of(schema, name) for name in names]
+                source.seek(0)
+                options = pa.ipc.IpcReadOptions(included_fields=places)
+                return pa.ipc.open_file(source, options=options).read_all()
+        except OSError as error:
+            raise lost_scratch(path, error) from error
 
 
 class ChainedBlocks:
@@ -226,6 +228,13 @@ def stack_blocks(blocks: Iterable[QTable]) -> QTable:
     # Of blocks without stars one is enough, which gives the columns.
     kept = [block for number, block in enumerate(blocks) if number == 0 or len(block)]
     return vstack(kept, metadata_conflicts="silent") if len(kept) > 1 else kept[0]
+
+
+def _place_of(schema: pa.Schema, name: str) -> int:
+    place = int(schema.get_field_index(name))
+    if place < 0:
+        raise KeyError(name)
+    return place
 
 
 def table_to_arrow(stars: QTable) -> pa.Table:

@@ -61,6 +61,11 @@ def test_groups_are_asked_for_only_as_they_are_needed():
     found = measure_groups(groups(), chunk=1, measure=Ahead(2))
     next(found)
     assert asked == [0, 1]
+    asked.clear()
+    empty = (group[:0] for group in groups())
+    found = measure_groups(empty, chunk=1, measure=Ahead(2))
+    next(found)
+    assert asked == [0, 1]
 
 
 def test_division():

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from cbminer import engine_worker
 from cbminer.engine import Call, in_order, open_engine
-from cbminer.engine_store import index_digest, store_on_worker
+from cbminer.engine_store import store_on_worker
 from cbminer.engine_worker import differences, make_call, versions_here
 from cbminer.errors import ArchiveError, SettingsError
+from cbminer.survey.store import LightCurveStore
 from cbminer.survey.store_writer import SourceFile, StoreWriter
 
 
@@ -175,15 +176,15 @@ def write_store(folder, stars):
 
 def test_a_store_is_opened_once_and_only_the_one_that_is_meant(tmp_path):
     folder = tmp_path / "store"
-    assert index_digest(folder) == ""
+    assert LightCurveStore(folder).index_digest == ""
     assert len(store_on_worker(folder, "")) == 0
     write_store(folder, ["OGLE-LMC-ECL-00001"])
-    digest = index_digest(folder)
+    digest = LightCurveStore(folder).index_digest
     store = store_on_worker(folder, digest)
     assert len(store) == 1
     assert store_on_worker(folder, digest) is store
     write_store(folder, ["OGLE-LMC-ECL-00002"])
-    assert len(store_on_worker(folder, index_digest(folder))) == 2
+    assert len(store_on_worker(folder, LightCurveStore(folder).index_digest)) == 2
     with pytest.raises(ArchiveError, match=rf"process {os.getpid()} on .*{folder}/index is another one than where"):
         store_on_worker(folder, "0" * 64)
     with pytest.raises(ArchiveError, match=f"there is no {tmp_path}/elsewhere/index, unlike where .*shared file"):

@@ -15,8 +15,8 @@ import pytest
 from cbminer import engine_worker
 from cbminer.cli import main
 from cbminer.engine import Call, EngineError, in_order, open_engine
-from cbminer.engine_store import index_digest
 from cbminer.errors import ArchiveError, SettingsError
+from cbminer.survey.store import LightCurveStore
 
 distributed = pytest.importorskip("distributed", reason='Dask is not installed: pip install "cbminer[scale]"')
 engine_dask = pytest.importorskip("cbminer.engine_dask")
@@ -134,7 +134,7 @@ def test_other_versions_are_refused_before_the_run_and_when_a_worker_joins(engin
 
 
 def test_a_worker_that_does_not_see_the_store_is_named(engine, tmp_path):
-    assert engine.submit(engine_calls.curves_in_store, tmp_path, index_digest(tmp_path)).result() == 0
+    assert engine.submit(engine_calls.curves_in_store, tmp_path, LightCurveStore(tmp_path).index_digest).result() == 0
     with pytest.raises(ArchiveError, match=rf"worker tcp://\S+ \(process .*there is no {tmp_path}/index, unlike"):
         engine.submit(engine_calls.curves_in_store, tmp_path, "0" * 64).result()
 

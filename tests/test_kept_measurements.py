@@ -87,19 +87,22 @@ def test_what_is_not_the_same_is_measured_again(store, tmp_path, monkeypatch, me
         measure(store, KeptMeasurements(tmp_path), **changed)
         assert len(measured_chunks) == 4, changed
     measured_chunks.clear()
-    monkeypatch.setattr(kept_measurements, "_newest_source", lambda: 1)
+    monkeypatch.setattr(kept_measurements, "versions_here", lambda: {"numpy": "another"})
     measure(store, KeptMeasurements(tmp_path))
     assert len(measured_chunks) == 4
 
 
 def test_a_damaged_chunk_is_measured_again(store, tmp_path, measured_chunks):
     measured = measure(store, KeptMeasurements(tmp_path))
-    whole, empty, *_ = sorted(tmp_path.glob("*.npz"))
-    whole.write_bytes(whole.read_bytes()[:-100])
+    cut, empty, flipped, *_ = sorted(tmp_path.glob("*.npz"))
+    cut.write_bytes(cut.read_bytes()[:-100])
     empty.write_bytes(b"")
+    content = bytearray(flipped.read_bytes())
+    content[len(content) // 2] ^= 1
+    flipped.write_bytes(content)
     measured_chunks.clear()
     equal(measured, measure(store, KeptMeasurements(tmp_path)))
-    assert len(measured_chunks) == 2
+    assert len(measured_chunks) == 3
 
 
 def test_a_folder_that_cannot_be_written_keeps_nothing_and_stops_nothing(store, tmp_path):

@@ -3,6 +3,9 @@
 import filecmp
 import os
 import signal
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -85,6 +88,7 @@ def own_processes():
 @pytest.mark.parametrize("lose_one", [False, True], ids=["whole", "a worker killed"])
 def test_workers_of_dask_change_no_byte(one_by_one, mock_archive, tmp_path, monkeypatch, lose_one):
     pytest.importorskip("distributed", reason='Dask is not installed: pip install "cbminer[scale]"')
+    monkeypatch.setattr(Killer, "killed", [])
     if lose_one:
         monkeypatch.setattr(cbminer.cli, "TerminalMonitor", Killer)
     run = select(mock_archive, tmp_path / "run", "--engine", "dask", "--jobs", 2)
@@ -98,4 +102,21 @@ def test_a_scheduler_is_of_no_use_to_threads(mock_archive, tmp_path, capsys):
     command = ["select", "--galaxy", "LMC", "--archive", mock_archive, "--out", tmp_path / "run"]
     assert main([str(word) for word in [*command, "--scheduler", "tcp://localhost:8786"]]) != 0
     assert "of no use to threads" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_batch_system_that_ends_the_run_leaves_nothing_behind(mock_archive, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    command = [sys.executable, "-c", "import sys; from cbminer.cli import main; sys.exit(main())", "select"]
+    options = ["--galaxy", "both", "--archive", mock_archive, "--out", tmp_path / "run", "--cache", tmp_path / "cache"]
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    process = subprocess.Popen([*command, *map(str, options)], env=environment, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not any(scratch.glob("*/*.arrow")):
+        time.sleep(0.05)
+    process.terminate()
+    _, told = process.communicate()
+    assert process.returncode == 143
+    assert "nothing was left half-written" in told
+    assert list(scratch.iterdir()) == []
     assert not (tmp_path / "run").exists()

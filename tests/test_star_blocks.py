@@ -1,6 +1,10 @@
 """Tables and arrays on disk, block by block: what is read is what was written."""
 
 import gc
+import signal
+import subprocess
+import sys
+import tempfile
 
 import astropy.units as u
 import numpy as np
@@ -14,6 +18,7 @@ from cbminer.array_blocks import ArrayBlocks
 from cbminer.catalogue.schema import COLUMNS, conform
 from cbminer.columns import float_column, label_column, text_column, values
 from cbminer.errors import OutputError
+from cbminer.scratch import Scratch
 from cbminer.star_blocks import ChainedBlocks, MappedBlocks, StarBlocks, stack_blocks
 
 FLOATS = st.floats(allow_nan=True, allow_infinity=False, width=64)
@@ -108,7 +113,51 @@ def test_the_folder_goes_with_the_blocks():
     assert all(folder.is_dir() for folder in folders)
     del blocks, arrays
     gc.collect()
-    assert not any(folder.exists() for folder in folders)
+    assert not any(folder.exists() or folder.with_suffix(".lock").exists() for folder in folders)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal, sys, tempfile\n"
+        "tempfile.tempdir = sys.argv[1]\n"
+        "from cbminer.scratch import Scratch\n"
+        "scratch = Scratch()\n"
+        "(scratch.folder / 'stars').write_text('')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    mine = Scratch()
+    other = tmp_path / "cbminer-scratch-of-somebody"
+    other.mkdir()
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("*.lock"))) == 2
+    last = Scratch()
+    # What is in use stays, and so does what has no lock.
+    assert {path for path in tmp_path.iterdir() if path.is_dir()} == {mine.folder, last.folder, other}
+    assert {path.with_suffix("") for path in tmp_path.glob("*.lock")} == {mine.folder, last.folder}
+
+
+def test_no_place_for_scratch_is_said_with_its_remedy(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="TMPDIR"):
+        Scratch()
+
+
+def test_what_was_removed_meanwhile_is_said_with_its_remedy():
+    blocks, arrays = StarBlocks(), ArrayBlocks()
+    blocks.append(table_of([]))
+    arrays.append(np.zeros(1))
+    (blocks.folder / "000000.arrow").unlink()
+    (arrays._folder / "0.npy").unlink()
+    with pytest.raises(OutputError, match="not cleaned"):
+        next(iter(blocks))
+    with pytest.raises(OutputError, match="not cleaned"):
+        arrays[0]
+    other = StarBlocks()
+    other.append(table_of([]))
+    with pytest.raises(KeyError, match="colour"):
+        next(other.columns(["colour"]))
 
 
 def test_no_room_is_said_with_its_remedy(tmp_path):

@@ -26,7 +26,10 @@ from cbminer.columns import FloatArray
 from cbminer.errors import InputFormatError
 from cbminer.resources import grid_path
 
-__all__ = ["N_BINS", "POINT_WEIGHTS", "EmbeddedCurves", "Embedding", "embed", "embedding_model"]
+__all__ = ["EMBEDDING_FILE", "N_BINS", "POINT_WEIGHTS", "EmbeddedCurves", "Embedding", "embed", "embedding_model"]
+
+# Among the grids of the package.
+EMBEDDING_FILE = "morphology/embedding.npz"
 
 # Training curves near the fit among which the neighbours of its draws are sought: 1000-D, and in the next step 3-D.
 _NEARBY = 64
@@ -261,7 +264,7 @@ def embedding_model() -> Embedding:
     Embedding
         The model.
     """
-    return Embedding.load(grid_path("morphology/embedding.npz"))
+    return Embedding.load(grid_path(EMBEDDING_FILE))
 
 
 def embed(half: npt.NDArray[np.float32], oddness: FloatArray, *, model: Embedding) -> EmbeddedCurves:

@@ -100,7 +100,7 @@ class Ranker:
         ----------
         blocks : iterable of `~astropy.table.QTable`
             Judged stars of one Cloud in the schema, in blocks of `~cbminer.star_blocks.STARS_A_BLOCK`, one at least; it
-            is gone through twice.
+            is gone through again and again.
         population : PopulationDensities
             Where theory has contact and near-contact pairs.
         settings : RankingSettings

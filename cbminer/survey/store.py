@@ -144,13 +144,12 @@ class LightCurveStore:
         """Send a store to another process as its place, where it is opened once and must be the same."""
         from cbminer.engine_store import store_on_worker
 
-        return store_on_worker, (self.folder.resolve(), self._digest)
+        return store_on_worker, (self.folder.resolve(), self.index_digest)
 
-    @cached_property
-    def _digest(self) -> str:
-        from cbminer.engine_store import index_digest
-
-        return index_digest(self.folder)
+    @property
+    def index_digest(self) -> str:
+        """SHA-256 of the index as it was opened, which names all that is in the store; empty without one."""
+        return self._index.digest.hex()
 
     def __len__(self) -> int:
         """Count the light curves."""

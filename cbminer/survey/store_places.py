@@ -79,6 +79,8 @@ class StorePlaces:
         Parts that count.
     bands : dict of str to BandPlaces
         Places by band.
+    digest : bytes
+        SHA-256 of the index; empty without one.
 
     Raises
     ------
@@ -89,11 +91,11 @@ class StorePlaces:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.parts: tuple[PartFile, ...] = ()
-        self._digest = b""
+        self.digest = b""
         pieces: dict[Band, list[dict[str, Any]]] = {band: [] for band in _BANDS}
         with opened_index(folder) as opened:
             if opened is not None:
-                file, self.parts, self._digest = opened
+                file, self.parts, self.digest = opened
                 _read_places(file, pieces)
         self.bands = {band: _joined(pieces.pop(band)) for band in _BANDS}
 
@@ -121,7 +123,7 @@ class StorePlaces:
         """
         if not len(places):
             return INDEX_SCHEMA.empty_table().select(list(columns))
-        with reopened_index(self.folder, self._digest) as file:
+        with reopened_index(self.folder, self.digest) as file:
             if file is not None:
                 return _rows_at(file, self.bands[band].index_row[places], columns)
         return self._details_of_successor(band, places, columns)
