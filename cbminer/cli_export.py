@@ -58,4 +58,6 @@ def export(
     typer.echo(f"{written.n_stars:,} stars with {written.n_points:,} points")
     if written.n_without_position:
         typer.echo(f"{written.n_without_position:,} stars without a position are left out")
+    if written.n_without_points:
+        typer.echo(f"{written.n_without_points:,} stars have no points: their light curves are not in the cache")
     typer.echo(f"written to {folder}")

@@ -1069,9 +1069,16 @@ def test_folder_that_cannot_be_written(rig):
     rig.assert_nothing_came()
 
 
-def test_folder_without_rights(http, monkeypatch):
+def test_folder_without_rights(http, monkeypatch, tmp_path):
     """Also where the tests run as root, who may write everywhere."""
-    fail_late(monkeypatch, Path, "open", after=0, error=errno.EACCES)
+    opened = Path.open
+
+    def refused(path, *args, **kwargs):
+        if path.is_relative_to(tmp_path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refused)
     with pytest.raises(ArchiveError, match=r"cannot be written \(Permission denied\): choose another folder with --c"):
         http.fetch()
 

@@ -204,7 +204,7 @@ class Unstacked(SimpleNamespace):
 def selection_of(stars, size):
     resolved = load_settings()
     report = resolved.report.model_copy(update={"atlas_max": 0, "sheets_max": 0})
-    population = SimpleNamespace(counted={"contact": Blob(), "near_contact": Blob()})
+    population = SimpleNamespace(counted={"contact": Blob(), "near_contact": Blob()}, known=True)
     ranker = SimpleNamespace(population=population, record=lambda: {"stars": 0})
     clouds = []
     for galaxy in ("LMC", "SMC"):

@@ -10,17 +10,19 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 from astropy.table import QTable
 
-from cbminer.catalogue.schema import COLUMNS, ColumnSpec, conform
+from cbminer.catalogue.schema import COLUMNS, ColumnSpec, conform, spec_of
 from cbminer.columns import label_column, values
 from cbminer.errors import OutputError
+from cbminer.flags import Flag
 from cbminer.judged import JUDGED_FILE, judged_blocks
 from cbminer.monitor import Monitor
 from cbminer.provenance import Provenance, hash_files, read_provenance, write_provenance
 from cbminer.settings import settings_from_mapping
 from cbminer.star_blocks import StarBlocks
-from cbminer.survey.archive import open_archive
+from cbminer.survey.archive import Archive, TableArchive, is_url, open_archive
 from cbminer.survey.hats import SURVEY_PROPERTY
 from cbminer.survey.hats_writing import INDEX_COLUMN, Pixel, divide_sky, fine_pixels, write_hats
 from cbminer.survey.store import Band, LightCurveStore
@@ -32,6 +34,14 @@ Chosen = Literal["candidates", "all"]
 NESTED_COLUMN = "lightcurve"
 # With some thousand points a star, a partition is some tens of MB.
 _STARS_A_PARTITION = 1_000
+_MILKY_WAY = "MW"
+# What stars at distances of their own are told by when they are selected again, and what it was in the run.
+_GIVEN = {
+    "distance_modulus_given": "distance_modulus", "e_distance_modulus_given": "e_distance_modulus",
+    "E_VI_given": "E_VI", "e_E_VI_given": "e_E_VI", "M_V_given": "M_V", "e_M_V_given": "e_M_V", "VI0_given": "VI0",
+    "e_VI0_given": "e_VI0",
+}  # fmt: skip
+_ONLY_IF_GIVEN = ("M_V_given", "e_M_V_given", "VI0_given", "e_VI0_given")
 _BANDS: tuple[Band, ...] = ("I", "V")
 _ARROW = {"text": pa.string(), "integer": pa.int64(), "boolean": pa.bool_(), "float": pa.float64()}
 _POINTS = (
@@ -52,11 +62,14 @@ class ExportedStars:
         Stars, and points of their light curves.
     n_without_position : int
         Stars that are left out, since nothing is known of where they are.
+    n_without_points : int
+        Stars that are written without any point: their light curves are not at hand.
     """
 
     n_stars: int
     n_points: int
     n_without_position: int
+    n_without_points: int
 
 
 def export_hats(
@@ -88,7 +101,10 @@ def export_hats(
     Returns
     -------
     ExportedStars
-        What was written: every column of the catalogue, and the light curves in I and V as a nested column.
+        What was written: every column of the catalogue, and the light curves in I and V as a nested column. Distance
+        and reddening of stars of the Milky Way and of tables, and M_V and (V-I)_0 that were given, are written once
+        more as what the star is known to have, so that they hold again when it is selected again. Nothing is fetched
+        from a server.
 
     Raises
     ------
@@ -103,10 +119,11 @@ def export_hats(
         chosen = _chosen_stars(run, Path(temporary) / "chosen", stars)
         sorted_stars = _Sky(chosen)
         if not len(sorted_stars.fine):
-            msg = f"no star of {run} can be exported: it has no candidates with a position; --stars all exports all"
-            raise OutputError(msg)
-        stores = _stores(provenance, chosen, cache, monitor)
-        parts = _Parts(sorted_stars.by_pixel(Path(temporary)), stores)
+            raise OutputError(_nothing_left(run, stars))
+        archive = _archive_again(provenance, cache)
+        stores = _stores(archive, chosen, monitor)
+        own = frozenset(stores if isinstance(archive, TableArchive) else stores.keys() & {_MILKY_WAY})
+        parts = _Parts(sorted_stars.by_pixel(Path(temporary)), stores, own)
         with monitor.step("writing the HATS catalogue", len(sorted_stars.pixels)) as advance:
             n_stars = write_hats(
                 folder,
@@ -117,7 +134,13 @@ def export_hats(
             )
     judged = hash_files(JUDGED_FILE, [run / JUDGED_FILE])
     write_provenance(folder, replace(provenance, command=command, inputs=[judged]))
-    return ExportedStars(n_stars, parts.n_points, len(chosen) - n_stars)
+    return ExportedStars(n_stars, parts.n_points, len(chosen) - n_stars, parts.n_without_points)
+
+
+def _nothing_left(run: Path, stars: Chosen) -> str:
+    if stars == "all":
+        return f"no star of {run} has a position: name ra_column and dec_column under [table] and select again"
+    return f"no star of {run} can be exported: it has no candidates with a position; --stars all exports all"
 
 
 def _about(provenance: Provenance) -> Mapping[str, str]:
@@ -172,17 +195,21 @@ class _Sky:
         return StarBlocks(place)
 
 
-def _stores(provenance: Provenance, stars: StarBlocks, cache: Path, monitor: Monitor) -> dict[str, LightCurveStore]:
-    """Light curves of the stars, by galaxy."""
+def _archive_again(provenance: Provenance, cache: Path) -> Archive:
+    """Archive of a run; of a server only what the cache has of it."""
     settings = settings_from_mapping(provenance.settings)
-    archive = open_archive(
+    return open_archive(
         provenance.archive,
         cache=cache,
         fetching=settings.fetch,
-        offline=settings.survey.offline,
+        offline=is_url(provenance.archive),
         table=settings.table,
         max_mag_err=settings.cleaning.max_mag_err,
     )
+
+
+def _stores(archive: Archive, stars: StarBlocks, monitor: Monitor) -> dict[str, LightCurveStore]:
+    """Light curves of the stars, by galaxy."""
     names, galaxies = stars.labels("id"), stars.labels("galaxy")
     return {
         galaxy: archive.light_curves(galaxy, names[galaxies == galaxy].tolist(), bands=_BANDS, monitor=monitor)
@@ -197,18 +224,25 @@ class _Parts:
         self,
         pixels: Iterator[tuple[Pixel, QTable, npt.NDArray[np.int64]]],
         stores: Mapping[str, LightCurveStore],
+        own: frozenset[str],
     ) -> None:
-        self.n_points = 0
+        self.n_points = self.n_without_points = 0
         self._pixels = pixels
         self._stores = stores
+        # Galaxies whose stars have distances of their own.
+        self._own = own
 
     def tables(self, advance: Any) -> Iterator[tuple[Pixel, pa.Table]]:
         """Yield pixels and their rows."""
-        fields = [pa.field(INDEX_COLUMN, pa.int64()), *map(_field, COLUMNS), _nested_field()]
+        added = [_given_field(name) for name in (_GIVEN if self._own else ())]
+        fields = [pa.field(INDEX_COLUMN, pa.int64()), *map(_field, COLUMNS), *added, _nested_field()]
         for pixel, stars, fine in self._pixels:
             curves = _nested_curves(stars, self._stores)
-            self.n_points += len(curves.field("time").values)
-            arrays = [pa.array(fine), *(_array(stars, spec) for spec in COLUMNS), curves]
+            lengths = pc.list_value_length(curves.field("time"))
+            self.n_points += pc.sum(lengths).as_py()
+            self.n_without_points += pc.sum(pc.equal(lengths, 0)).as_py()
+            given = [_given_array(stars, field.name, self._own) for field in added]
+            arrays = [pa.array(fine), *(_array(stars, spec) for spec in COLUMNS), *given, curves]
             yield pixel, pa.table(arrays, schema=pa.schema(fields))
             advance(1)
 
@@ -216,6 +250,20 @@ class _Parts:
 def _field(spec: ColumnSpec) -> pa.Field:
     about = {"unit": spec.unit, "ucd": spec.ucd, "description": spec.description}
     return pa.field(spec.name, _ARROW[spec.kind], metadata={name: text for name, text in about.items() if text})
+
+
+def _given_field(name: str) -> pa.Field:
+    spec = spec_of(_GIVEN[name])
+    about = {"unit": spec.unit, "ucd": spec.ucd, "description": f"{spec.description}, of the star itself"}
+    return pa.field(name, pa.float64(), metadata=about)
+
+
+def _given_array(stars: QTable, name: str, own: frozenset[str]) -> pa.Array:
+    data = values(stars, _GIVEN[name], spec_of(_GIVEN[name]).unit)
+    known = np.isfinite(data) & np.isin(label_column(stars, "galaxy"), sorted(own))
+    if name in _ONLY_IF_GIVEN:
+        known &= (np.asarray(stars["flags"], dtype=np.int64) & int(Flag.GIVEN_PHOTOMETRY)) != 0
+    return pa.array(data, mask=~known)
 
 
 def _nested_field() -> pa.Field:

@@ -66,7 +66,7 @@ class SelectionSettings(SettingsModel):
 # The first cuts need no light curve: they decide which light curves have to be fetched.
 CATALOGUE_LEVEL = 5
 CATALOGUE_LEVEL_COLUMNS = (
-    "type", "V_mag", "I_mag", "period", "T0", "VI0", "e_VI0", "M_V", "plc_significance",
+    "type", "V_mag", "I_mag", "period", "T0", "VI0", "e_VI0", "M_V", "plc_significance", "flags",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from astropy.table import QTable
 from pydantic import Field
 
 from cbminer.columns import FloatArray, label_column, values
+from cbminer.flags import Flag
 from cbminer.quantities import Days, Magnitudes, SettingsModel
 from cbminer.selection.conditions import AnyCondition, Condition, Membership, Presence, Verdict
 from cbminer.selection.plc import PLCRelation, PLCSettings, PLCStars, Residuals, relation_residuals
@@ -110,7 +111,10 @@ class TypeCut(Cut):
 
 
 class RequiredDataCut(Cut):
-    """Keep stars with the numbers without which nothing can be said."""
+    """Keep stars with the numbers without which nothing can be said.
+
+    A star whose M_V and (V-I)_0 were given in place of V and I needs none of these.
+    """
 
     name: ClassVar[str] = "data"
     require: tuple[Literal["V_mag", "I_mag", "period", "T0"], ...] = Field(
@@ -120,7 +124,12 @@ class RequiredDataCut(Cut):
     def conditions(self, stars: QTable) -> list[AnyCondition]:
         """Evaluate which numbers every star has; see `Cut.conditions`."""
         unit = {"V_mag": "mag", "I_mag": "mag", "period": "d", "T0": "d"}
-        return [Presence(name, ~np.isnan(values(stars, name, unit[name])), f"no {name}") for name in self.require]
+        known = {name: ~np.isnan(values(stars, name, unit[name])) for name in self.require}
+        given = (np.asarray(stars["flags"], dtype=np.int64) & int(Flag.GIVEN_PHOTOMETRY)) != 0
+        placed = given & np.isfinite(values(stars, "M_V", "mag") + values(stars, "VI0", "mag"))
+        for name in known.keys() & {"V_mag", "I_mag"}:
+            known[name] |= placed
+        return [Presence(name, known[name], f"no {name}") for name in self.require]
 
 
 class MainSequenceCut(Cut):

@@ -28,6 +28,8 @@ __all__ = [
 
 PROPERTIES_FILE = "hats.properties"
 COLLECTION_FILE = "collection.properties"
+# What the file was called before HATS 1.0; hats and LSDB still read it.
+_OLD_PROPERTIES_FILE = "properties"
 PARTITION_FILE = "partition_info.csv"
 # What cbminer adds to the properties: the survey of the stars; mock for simulated ones.
 SURVEY_PROPERTY = "cbminer_survey"
@@ -78,7 +80,15 @@ def is_hats(folder: Path) -> bool:
     bool
         True if its properties are there.
     """
-    return any((folder / name).is_file() for name in (PROPERTIES_FILE, COLLECTION_FILE))
+    return (folder / COLLECTION_FILE).is_file() or _properties_of(folder) is not None
+
+
+def _properties_of(folder: Path) -> Path | None:
+    """File of properties of a catalogue; of the old name only beside its data, as anything may be called so."""
+    if (folder / PROPERTIES_FILE).is_file():
+        return folder / PROPERTIES_FILE
+    old = folder / _OLD_PROPERTIES_FILE
+    return old if old.is_file() and (folder / "dataset").is_dir() else None
 
 
 def read_hats(folder: Path) -> HatsCatalogue:
@@ -101,14 +111,16 @@ def read_hats(folder: Path) -> HatsCatalogue:
     InputFormatError
         If it is no catalogue of rows on the sky, or its properties are damaged.
     """
-    if not (folder / PROPERTIES_FILE).is_file():
+    path = _properties_of(folder)
+    if path is None:
         folder = _primary(folder)
-    properties = read_properties(folder / PROPERTIES_FILE)
+        path = _properties_of(folder) or folder / PROPERTIES_FILE
+    properties = read_properties(path)
     kind = properties.get("dataproduct_type", "")
     if kind not in _KINDS:
         msg = (
             f"HATS catalogue {folder} is of the kind {kind or 'unknown'}: --archive takes one of objects or sources "
-            f"({folder / PROPERTIES_FILE}, dataproduct_type)"
+            f"({path}, dataproduct_type)"
         )
         raise InputFormatError(msg)
     return HatsCatalogue(
@@ -129,7 +141,7 @@ def _primary(folder: Path) -> Path:
         msg = f"{path} names no primary table here ({name or 'hats_primary_table_url is missing'}): give its own folder"
         raise InputFormatError(msg)
     primary = folder / name
-    if not (primary / PROPERTIES_FILE).is_file():
+    if _properties_of(primary) is None:
         msg = f"{primary} of the HATS collection {folder} has no {PROPERTIES_FILE}: copy the collection as a whole"
         raise ArchiveError(msg)
     return primary

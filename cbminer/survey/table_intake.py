@@ -192,7 +192,9 @@ class _Intake:
     def _of_block(self, block: TableBlock, number: int) -> Iterator[_Curve]:
         names = star_names(block.curves.stars)
         known = find_names(self.stars, names) >= 0
-        self.taken.spare += name_list(names[~known])
+        if not self.tables.row_a_star:
+            # Where rows are stars they are the catalogue: what that lacks is of another galaxy.
+            self.taken.spare += name_list(names[~known])
         for index in np.flatnonzero(known).tolist():
             yield _Curve(number, block.curves.stars[index], "I", _light_curve(block.curves, index))
             if block.second is not None and len(second := _light_curve(block.second, index)):

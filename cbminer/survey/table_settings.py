@@ -121,6 +121,9 @@ class TableSettings(SettingsModel):
         default=None, description="LMC, SMC or MW; unset: all stars are of the one asked"
     )
     type_column: Names | None = Field(default=None, description="C, NC, ELL or CV as OGLE has them; others are unknown")
+    type: Literal["C", "NC", "ELL", "CV"] | None = Field(
+        default=None, description="type of the stars of which the tables state none"
+    )
     I_column: Names | None = Field(default=None, description="I magnitude at maximum light")
     e_I_column: Names | None = Field(default=None, description="its error, mag")
     V_column: Names | None = Field(default=None, description="V magnitude at maximum light")
@@ -163,6 +166,8 @@ class TableLayout:
         Bands to measure, and those for a colour; `bands` is ``("-",)`` where there is no column of bands.
     unknown_ids : tuple of str
         Identifiers that mean none.
+    type : str
+        Type of the stars of which the tables state none; empty if it is not known.
     total_flux_marks : tuple of str
         Columns of which a table must have one, if any are named, where its flux is not the first of the names.
     quality : dict of str to QualityRule
@@ -194,6 +199,7 @@ class TableLayout:
     bands: tuple[str, ...]
     bands_second: tuple[str, ...]
     unknown_ids: tuple[str, ...]
+    type: str
     total_flux_marks: tuple[str, ...]
     quality: dict[str, QualityRule]
     survey: str
@@ -262,6 +268,7 @@ def table_layout(settings: TableSettings, *, max_mag_err: float = math.inf) -> T
         bands=merged.get("bands", (_SINGLE_BAND,)) if "band" in names else (_SINGLE_BAND,),
         bands_second=merged.get("bands_second", ()) if "band" in names else (),
         unknown_ids=merged.get("unknown_ids", ()),
+        type=merged.get("type", ""),
         total_flux_marks=merged.get("total_flux_marks", ()),
         quality=merged.get("quality", {}),
         survey=merged.get("survey") or "table",
@@ -299,7 +306,7 @@ def _optional(preset: dict[str, Any], own: dict[str, Any]) -> frozenset[str]:
     if not preset:
         return frozenset()
     roles = {"ra", "dec", "period", "epoch", *STAR_ROLES}
-    return frozenset(roles - {name.removesuffix("_column") for name in own})
+    return frozenset(roles - {name.removesuffix("_column") for name in own if name.endswith("_column")})
 
 
 _OPEN = [name for name, field in TableSettings.model_fields.items() if field.default is None]

@@ -38,6 +38,13 @@ _EXTRA_NUMBERS = {
     "e_E_VI": ("e_E_VI_given", "mag"), "M_V": ("M_V_given", "mag"), "e_M_V": ("e_M_V_given", "mag"),
     "VI0": ("VI0_given", "mag"), "e_VI0": ("e_VI0_given", "mag"),
 }  # fmt: skip
+# Numbers outside of these are not those of any star, but magic ones.
+_ABSOLUTE_RANGE, _COLOUR_RANGE = (-20.0, 30.0), (-5.0, 10.0)
+_LIMITS = {
+    "ra": (0.0, 360.0), "dec": (-90.0, 90.0), "I": MAGNITUDE_RANGE, "V": MAGNITUDE_RANGE, "depth1": DEPTH_RANGE,
+    "depth2": DEPTH_RANGE, "distance_modulus": (-10.0, 50.0), "E_VI": (-2.0, 50.0), "M_V": _ABSOLUTE_RANGE,
+    "VI0": _COLOUR_RANGE,
+}  # fmt: skip
 _TEXTS = ("galaxy", "type", "remark")
 # Taken where a table has them under these names.
 _OTHER_NAMES = ("ogle4_id", "ogle3_id", "ogle2_id", "other_id")
@@ -94,10 +101,29 @@ class TableStars:
             self.counts["malformed lines"] += batch.malformed
             rows, code = self._rows_of_stars(batch, columns, file_star, path)
             for role, scale in scales.items():
-                self._learn(role, code, _checked(batch, columns[role], role, scale)[rows], path)
+                self._learn(role, code, self._checked(batch, columns[role], role, scale)[rows], path)
             for role in (*_TEXTS, *_OTHER_NAMES):
                 if role in columns:
                     self._learn_text(role, code, batch, columns[role], rows, path)
+
+    def _checked(self, batch: Batch, name: str, role: str, scale: float) -> FloatArray:
+        """Numbers of a column, NaN where they are none that the role can have, which are counted."""
+        found = numbers(batch, name) * scale
+        found = np.where(np.isfinite(found), found, np.nan)
+        if role in {"period", "epoch"}:
+            # Catalogues write 0 or a negative number for what is not known.
+            found = np.where(found > 0, found, np.nan)
+            check = checked_periods if role == "period" else checked_epochs
+            return check(found, batch.rows, where=batch.file, column=name)
+        if role not in _LIMITS:
+            return np.where(found >= 0, found, np.nan) if role.startswith("e_") else found
+        low, high = _LIMITS[role]
+        outside = (found < low) | (found > high)
+        if role in {"I", "V"}:
+            # Unlike other numbers, a magnitude at its limits is a magic one too.
+            outside |= (found == low) | (found == high)
+        self.counts[f"rows with {name} outside of {low:g} to {high:g}"] += int(outside.sum())
+        return np.where(outside, np.nan, found)
 
     def _rows_of_stars(
         self, batch: Batch, columns: dict[str, str], file_star: str, path: Path
@@ -194,10 +220,11 @@ class TableStars:
         Raises
         ------
         InputFormatError
-            If two stars would have one name in FITS, or nothing is known of the brightness of stars.
+            If two stars would have one name in FITS, or nothing is known of the brightness or the type of stars.
         """
         self._refuse_one_name()
         self._refuse_no_magnitudes()
+        self._refuse_no_types()
         galaxies = self.galaxies()
         order = star_order(self._stars)
         mine = np.array([galaxies[code] in (galaxy, _NO_GALAXY) for code in order], dtype=bool)
@@ -211,7 +238,7 @@ class TableStars:
         stars = QTable(meta={"galaxy": galaxy})
         stars["id"] = text_column(self._stars[code] for code in codes)
         stars["galaxy"] = text_column([galaxy] * len(codes))
-        kinds = self._words("type", codes)
+        kinds = [kind or self.layout.type for kind in self._words("type", codes)]
         self.counts["stars of another type than " + ", ".join(STAR_TYPES)] += sum(
             bool(kind) and kind not in STAR_TYPES for kind in kinds
         )
@@ -261,6 +288,14 @@ class TableStars:
             )
             raise InputFormatError(msg)
 
+    def _refuse_no_types(self) -> None:
+        if not self.layout.type and "type" not in self._texts:
+            msg = (
+                "the tables say nothing of the type of stars, which the cut `type` asks for: name type_column, or set "
+                'type = "C" for all, under [table]'
+            )
+            raise InputFormatError(msg)
+
 
 def _found(columns: dict[str, str]) -> list[tuple[str, tuple[str, str]]]:
     return [(role, about) for role, about in (_NUMBERS | _EXTRA_NUMBERS).items() if role in columns]
@@ -279,18 +314,3 @@ def _scale(source: Source, name: str, unit: str) -> float:
     except (ValueError, u.UnitConversionError) as error:
         msg = f"{_WHAT} {source.path}: column {name} has the unit {stated}: give it in {unit}"
         raise InputFormatError(msg) from error
-
-
-def _checked(batch: Batch, name: str, role: str, scale: float) -> FloatArray:
-    """Numbers of a column, NaN where they are none that the role can have."""
-    found = numbers(batch, name) * scale
-    found = np.where(np.isfinite(found), found, np.nan)
-    if role in {"period", "epoch"}:
-        # Catalogues write 0 or a negative number for what is not known.
-        found = np.where(found > 0, found, np.nan)
-        check = checked_periods if role == "period" else checked_epochs
-        return check(found, batch.rows, where=batch.file, column=name)
-    limits = {"I": MAGNITUDE_RANGE, "V": MAGNITUDE_RANGE, "depth1": DEPTH_RANGE, "depth2": DEPTH_RANGE}.get(role)
-    if limits is not None:
-        return np.where((found > limits[0]) & (found < limits[1]), found, np.nan)
-    return np.where(found >= 0, found, np.nan) if role.startswith("e_") else found
