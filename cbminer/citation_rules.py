@@ -93,6 +93,15 @@ def _plane(usage: Usage) -> bool:
     return any(usage.setting(f"cloud.{galaxy}.distance.geometry") == "plane" for galaxy in usage.galaxies)
 
 
+def _parallaxes(usage: Usage) -> bool:
+    return usage.selected and bool(usage.setting("table.parallax_column"))
+
+
+def _shifted_parallaxes(usage: Usage) -> bool:
+    zero_point = str(usage.setting("parallax.zero_point") or "0").split()[0]
+    return _parallaxes(usage) and float(zero_point) != 0
+
+
 def _own_grid(usage: Usage) -> bool:
     return usage.ranked and not usage.grid
 
@@ -111,6 +120,8 @@ RULES = (
     Rule(("Pietrzynski2019",), "the distance of the LMC", _distance("LMC")),
     Rule(("Graczyk2020",), "the distance of the SMC", _distance("SMC")),
     Rule(("VanDerMarel2001",), "distances in a plane", _plane),
+    Rule(("BailerJones2015",), "distances of parallaxes", _parallaxes),
+    Rule(("Lindegren2021",), "the zero point of parallaxes", _shifted_parallaxes),
     Rule(("Pawlak2016PLC",), "the period-luminosity-colour relation of early-type contact binaries", _relation),
     Rule(
         ("PecautMamajek2013", "LanzHubeny2007", "Martins2005"),

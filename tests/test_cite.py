@@ -318,8 +318,10 @@ def test_every_entry_is_reached_by_a_run(tmp_path):
     ]
     usages += [
         usage_of_run(measured_of(tmp_path / preset, preset=preset))
-        for preset in ("gaia", "asas-sn", "ztf-alerce", "rubin")
+        for preset in ("gaia", "asas-sn", "ztf-alerce", "rubin", "hats")
     ]
+    change = {"table.parallax_column": ["plx"], "parallax.zero_point": "0.017 mas"}
+    usages.append(usage_of_run(run_of(tmp_path / "parallaxes", change=change, survey="mine", galaxies=["MW"])))
     usages += [replace(usages[0], network=method) for method in Method.__args__ if method != "float"]
     usages.append(replace(usages[0], products=frozenset({"fits", "phoebe", "completeness", "gaia", "simbad"})))
     assert {key for usage in usages for key in keys(usage)} == set(references())
@@ -329,12 +331,27 @@ def test_every_entry_is_reached_by_a_run(tmp_path):
     assert {item.service for usage in usages for item in acknowledged(usage)} == {x.service for x in ACKNOWLEDGEMENTS}
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, set()),
+        ({"parallax.zero_point": "0.017 mas"}, set()),
+        ({"table.parallax_column": ["plx"]}, {"BailerJones2015"}),
+        ({"table.parallax_column": ["plx"], "parallax.zero_point": "-0.02 mas"}, {"BailerJones2015", "Lindegren2021"}),
+    ],
+)
+def test_parallaxes_that_were_used_are_cited(change, expected, tmp_path):
+    usage = usage_of_run(run_of(tmp_path / "run", change=change, survey="mine", galaxies=["MW"]))
+    assert set(keys(usage)) & {"BailerJones2015", "Lindegren2021"} == expected
+
+
 def test_settings_that_rules_look_at_exist():
     """A setting that was renamed would never apply again, and nobody would notice."""
     usage = Usage(settings=load_settings().model_dump(mode="json"))
     for path in (
         "survey.catalogue", "selection.plc.mode", "population.colours.source", "period_choice.search",
         "cloud.LMC.distance.geometry", "cloud.SMC.distance.distance_modulus", "table.preset",
+        "parallax.zero_point",
     ):  # fmt: skip
         assert usage.setting(path) is not None
     for path in ("morphology_table", "reddening", "ranking"):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from cbminer.catalogue.schema import COLUMNS
 from cbminer.cli import main
-from cbminer.columns import label_column, values
-from cbminer.errors import ArchiveError, InputFormatError, SettingsError
+from cbminer.columns import float_column, label_column, values
+from cbminer.errors import ArchiveError, InputFormatError, OutputError, SettingsError
 from cbminer.judged import read_judged
 from cbminer.pipeline import run_selection
+from cbminer.provenance import read_provenance, write_provenance
+from cbminer.report.hats_export import export_hats
 from cbminer.settings import load_settings
 from cbminer.survey.archive import TableArchive, open_archive
 from cbminer.survey.hats import is_hats, properties_text, read_hats, read_properties
@@ -65,7 +68,7 @@ def small_catalogue(folder, *, most=2, stars="S", lists=("lightcurve",), more=No
     ra, dec = np.array([10.0, 80.1, 80.2, 250.0]), np.array([5.0, -69.0, -69.1, 60.0])
     fine = fine_pixels(ra, dec)
     order = np.argsort(fine)
-    columns = {"ra": ra, "dec": dec, "I_mag": ra / 10, "V_mag": ra / 10, INDEX_COLUMN: fine}
+    columns = {"ra": ra, "dec": dec, "I_mag": ra / 10, "V_mag": ra / 10, "type": ["C"] * 4, INDEX_COLUMN: fine}
     table = pa.table({"id": [f"{stars}{number}" for number in range(4)]} | columns | (more or {}))
     time = pa.array([[2457000.5 + place, 2457001.5, 2457002.5] for place in range(4)])
     names = ["time", "mag", "mag_err", "band"]
@@ -144,6 +147,18 @@ def test_a_collection_without_its_table_is_refused(tmp_path):
     (tmp_path / "collection.properties").write_text("hats_primary_table_url=main\n")
     with pytest.raises(ArchiveError, match="copy the collection as a whole"):
         read_hats(tmp_path)
+
+
+def test_properties_of_the_old_name_are_found_beside_the_data(tmp_path):
+    folder = small_catalogue(tmp_path / "main")
+    (folder / "hats.properties").rename(folder / "properties")
+    (tmp_path / "collection.properties").write_text("hats_primary_table_url=main\n")
+    assert is_hats(folder)
+    assert len(read_hats(folder).files) == len(read_hats(tmp_path).files) == 3
+    assert opened(folder, tmp_path / "cache").survey == "small"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "properties").write_text("a=b\n")
+    assert not is_hats(tmp_path / "other")
 
 
 def test_a_damaged_list_of_pixels_is_refused(tmp_path):
@@ -273,3 +288,121 @@ def test_an_export_has_units_and_meanings_and_equal_bytes(run_of_archive, tmp_pa
     shutil.rmtree(tmp_path / "one" / "dataset")
     assert main([*command, "--out", str(tmp_path / "one"), "--overwrite"]) == 0
     assert (tmp_path / "one" / "dataset").is_dir()
+
+
+def test_a_run_of_a_server_is_exported_without_asking_it(run_of_archive, tmp_path, capsys):
+    run, _ = run_of_archive
+    shutil.copytree(run, tmp_path / "run")
+    provenance = read_provenance(run)
+    # Nobody listens there: a call that asked would fail.
+    write_provenance(tmp_path / "run", replace(provenance, archive="http://127.0.0.1:9/ocvs/"))
+    command = ["export", "--run", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    assert main([*command, "--out", str(tmp_path / "hats")]) == 0
+    n_stars = np.count_nonzero(read_judged(run)["selected"])
+    said = capsys.readouterr().out
+    assert f"{n_stars} stars with 0 points" in said
+    assert f"{n_stars} stars have no points: their light curves are not in the cache" in said
+    schema = pq.read_schema(next((tmp_path / "hats").glob("dataset/*/*/*.parquet")))
+    # Stars of a Cloud are where the Cloud is.
+    assert "distance_modulus_given" not in schema.names
+
+
+@pytest.mark.parametrize(
+    ("stars", "remedy"), [("all", "name ra_column and dec_column"), ("candidates", "--stars all exports all")]
+)
+def test_stars_without_positions_are_not_exported(stars, remedy, run_of_archive, monkeypatch, tmp_path):
+    run, cache = run_of_archive
+    judged = read_judged(run)
+    judged["RAJ2000"] = float_column(np.full(len(judged), np.nan), "deg")
+    monkeypatch.setattr("cbminer.report.hats_export.judged_blocks", lambda _: [judged])
+    with pytest.raises(OutputError, match=remedy):
+        export_hats(run, tmp_path, cache=cache, stars=stars)
+
+
+GALACTIC = """
+[survey]
+saturation_I = "5 mag"
+[table]
+survey = "mock"
+id_column = "star"
+nested_column = "lc"
+time_column = "time"
+time_zero = "0 d"
+mag_column = "mag"
+mag_err_column = "err"
+band_column = "band"
+bands = ["I"]
+bands_second = ["V"]
+ra_column = "ra"
+dec_column = "dec"
+period_column = "period"
+epoch_column = "T0"
+"""
+BY_PARALLAX = """
+type_column = "kind"
+I_column = "imag"
+V_column = "vmag"
+parallax_column = "plx"
+e_parallax_column = "e_plx"
+E_VI_column = "evi"
+e_E_VI_column = "e_evi"
+"""
+BY_MAGNITUDE = """
+type = "C"
+M_V_column = "mv"
+e_M_V_column = "e_mv"
+VI0_column = "vi0"
+e_VI0_column = "e_vi0"
+"""
+
+
+def write_galactic(path, run_of_archive, mock_archive, columns):
+    """Write stars of an archive as a table of the Milky Way, each at a distance of its own, a row a star."""
+    run, cache = run_of_archive
+    stars = read_judged(run)
+    names, number = label_column(stars, "id").tolist(), lambda name, unit="mag": values(stars, name, unit)
+    store = open_archive(str(mock_archive), cache=cache).light_curves("LMC", names, bands=("I", "V"))
+    modulus = np.random.default_rng(4).uniform(9.0, 13.0, len(stars))
+    shift, parallax = modulus - 18.477, 10.0 ** (2.0 - modulus / 5.0)
+    known = {
+        "kind": label_column(stars, "type"), "imag": number("I_mag") + shift, "vmag": number("V_mag") + shift,
+        "plx": parallax, "e_plx": 0.03 * parallax, "evi": number("E_VI"), "e_evi": number("e_E_VI"),
+        "mv": number("M_V"), "e_mv": number("e_M_V"), "vi0": number("VI0"), "e_vi0": number("e_VI0"),
+    }  # fmt: skip
+    table = {
+        "star": np.char.replace(names, "LMC", "MW"),
+        "ra": number("RAJ2000", "deg"),
+        "dec": number("DEJ2000", "deg"),
+    }
+    table |= {"period": number("period_survey", "d"), "T0": number("T0", "d")}
+    lists = [[], [], [], []]
+    for name, moved in zip(names, shift.tolist(), strict=True):
+        curves = [(band, store.read([name], band=band).curves) for band in ("I", "V")]
+        lists[0].append(np.concatenate([curve.time for _, curve in curves]))
+        lists[1].append(np.concatenate([curve.mag + moved for _, curve in curves]))
+        lists[2].append(np.concatenate([curve.mag_err for _, curve in curves]))
+        lists[3].append([band for band, curve in curves for _ in curve.time])
+    nested = pa.StructArray.from_arrays([pa.array(data) for data in lists], names=["time", "mag", "err", "band"])
+    chosen = {name: data for name, data in known.items() if f'"{name}"' in columns}
+    pq.write_table(pa.table(table | chosen | {"lc": nested}), path)
+
+
+@pytest.mark.parametrize("columns", [BY_PARALLAX, BY_MAGNITUDE], ids=["parallax", "magnitude"])
+def test_stars_of_the_milky_way_are_selected_exported_and_selected_again(
+    columns, run_of_archive, mock_archive, tmp_path
+):
+    write_galactic(tmp_path / "stars.parquet", run_of_archive, mock_archive, columns)
+    (tmp_path / "own.toml").write_text(GALACTIC + columns)
+    run, cache = tmp_path / "run", tmp_path / "cache"
+    place = ["--archive", str(tmp_path / "stars.parquet"), "--settings", str(tmp_path / "own.toml"), "--out", str(run)]
+    assert main(["select", "--galaxy", "MW", "--cache", str(cache), *place]) == 0
+    written = ["--stars", "all", "--cache", str(cache), "--out", str(tmp_path / "hats")]
+    assert main(["export", "--run", str(run), *written]) == 0
+    settings = load_settings(tmp_path / "own.toml").model_copy(update={"table": TableSettings()})
+    first = read_judged(run)
+    again = run_selection(opened(tmp_path / "hats", cache), ["MW"], settings=settings).stars
+    assert np.count_nonzero(first["selected"]) > 5
+    np.testing.assert_array_equal(label_column(again, "id"), label_column(first, "id"))
+    np.testing.assert_array_equal(again["selected"], first["selected"])
+    for name in ("M_V", "e_M_V", "VI0", "e_VI0"):
+        np.testing.assert_allclose(values(again, name, "mag"), values(first, name, "mag"), atol=3e-4, err_msg=name)

@@ -10,10 +10,17 @@ from conftest import ROOT
 from cbminer.catalogue.schema import conform
 from cbminer.columns import float_column, values
 from cbminer.errors import RelationError
+from cbminer.flags import Flag
 from cbminer.photometry.distance import DiscPlane, DistanceSettings, distance_moduli
 from cbminer.photometry.magnitudes import ExtinctionSettings, add_intrinsic_photometry
 from cbminer.resources import known_massive_contact_binaries
-from cbminer.selection.cutflow import SelectionSettings, judge, tabulate_cutflow
+from cbminer.selection.cutflow import (
+    CATALOGUE_LEVEL_COLUMNS,
+    SelectionSettings,
+    judge,
+    judge_catalogue,
+    tabulate_cutflow,
+)
 from cbminer.selection.cuts import EqualDepthsCut, MainSequenceCut, MorphologyCut, PeriodCut
 from cbminer.selection.plc import DERIVED, PLCRelation, PLCStars, fit_relation, relation_residuals
 from cbminer.theory.colours import ColourSequence, pair_photometry
@@ -286,3 +293,17 @@ def test_a_relation_of_the_user_is_used():
     relation = PLCRelation(-3.0, 5.0, -1.0, 0.2, "coefficients")
     stars = PLCStars(np.zeros(1), np.array([-2.0]), np.zeros(1), np.array([-0.2]), np.zeros(1), np.zeros(1))
     assert relation_residuals(stars, relation).residual[0] == pytest.approx(0.0)
+
+
+def test_a_star_of_given_magnitude_and_colour_needs_no_apparent_ones():
+    unknown = np.nan
+    stars = stars_with(4, **(GOOD | {"V_mag": unknown, "I_mag": unknown, "VI0": [-0.2, -0.2, unknown, -0.2]}))
+    stars["flags"] = np.array([1, 1, 1, 0]) * int(Flag.GIVEN_PHOTOMETRY)
+    stars["period"][1] = unknown
+    settings = SelectionSettings()
+    judged = judge(stars, settings)
+    assert judged["selected"].tolist() == [True, False, False, False]
+    assert judged["rejected_by"].tolist() == ["", "data: no period", "data: no V_mag", "data: no V_mag"]
+    # The columns by which blocks are judged are all that this needs.
+    expected = [True, False, False, False]
+    assert judge_catalogue(stars[list(CATALOGUE_LEVEL_COLUMNS)], settings).tolist() == expected

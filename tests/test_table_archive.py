@@ -232,6 +232,7 @@ def test_stars_are_divided_by_their_galaxy(tmp_path):
     assert archive.light_curve_stars("SMC") == ["S4", "S8"]
     assert len(archive.light_curve_stars("LMC")) == N_STARS - 2
     assert archive.spare_light_curves("SMC", ["S4", "S8"]) == []
+    assert table_intake.noted_tables(archive.cache, "SMC").spare == []
 
 
 def test_stars_of_no_stated_galaxy_are_of_one_only(flat, tmp_path):
@@ -284,6 +285,54 @@ def test_stars_of_which_no_brightness_is_known_are_refused_but_for_bands_that_sa
         opened(flat, tmp_path / "cache", **unset, bands=("V",), bands_second=()).catalogue("LMC")
     stars = opened(flat, tmp_path / "cache", **unset).catalogue("LMC").stars
     assert np.all(np.asarray(stars["flags"]) & int(Flag.NO_I | Flag.NO_V) == int(Flag.NO_I | Flag.NO_V))
+
+
+def test_stars_without_a_stated_type_take_that_of_the_settings(flat, tmp_path):
+    found = opened(flat, tmp_path / "cache", type_column=None, type="NC").catalogue("LMC").stars
+    assert set(label_column(found, "type")) == {"NC"}
+    stars = star_rows()
+    stars["kind"] = np.array(["C", "", "EW", "ELL", "", "C", "C"])
+    place = write(tmp_path / "t.parquet", nested_table(point_rows(), stars))
+    reading = opened(place, tmp_path / "cache", nested_column="lc", type="NC").catalogue("LMC")
+    # A word that is none of the types says that the star is something else.
+    assert label_column(reading.stars, "type").tolist() == ["C", "C", "NC", "ELL", "", "NC", "C"]
+    assert reading.counts["stars of another type than C, NC, ELL, CV"] == 1
+    with pytest.raises(InputFormatError, match=r'name type_column, or set type = "C" for all, under \[table\]'):
+        opened(flat, tmp_path / "cache", type_column=None).catalogue("LMC")
+
+
+def test_a_table_of_a_preset_needs_no_column_of_types_beside_the_setting(tmp_path):
+    stars = star_rows()
+    table = nested_table(point_rows(), stars | {"id": stars["star"]}).rename_columns({"lc": "lightcurve"})
+    place = write(tmp_path / "t.parquet", table)
+    settings = TableSettings(
+        preset="hats", nested_column="lightcurve", time_column="hjd", mag_err_column="err", type="C", I_column="imag",
+        V_column="vmag",
+    )  # fmt: skip
+    found = open_archive(str(place), cache=tmp_path / "cache", table=settings).catalogue("LMC").stars
+    assert set(label_column(found, "type")) == {"C"}
+
+
+@pytest.mark.parametrize(
+    ("role", "column", "unit", "magic", "most"),
+    [
+        ("ra", "RAJ2000", "deg", 999.0, 360.0),
+        ("dec", "DEJ2000", "deg", -999.0, -90.0),
+        ("I", "I_mag", "mag", 99.999, 29.9),
+        ("E_VI", "E_VI_given", "mag", -99.0, -2.0),
+        ("M_V", "M_V_given", "mag", 99.99, 30.0),
+        ("VI0", "VI0_given", "mag", -9.99, -5.0),
+        ("distance_modulus", "distance_modulus_given", "mag", 99.0, 50.0),
+    ],
+)
+def test_magic_numbers_are_unknown_and_counted(role, column, unit, magic, most, tmp_path):
+    stars = star_rows() | {"number": np.array([magic, most, *[1.0] * (N_STARS - 2)])}
+    place = write(tmp_path / "t.parquet", nested_table(point_rows(), stars))
+    reading = opened(place, tmp_path / "cache", nested_column="lc", **{f"{role}_column": "number"}).catalogue("MW")
+    found = values(reading.stars, column, unit)
+    np.testing.assert_array_equal(found, [*[1.0] * (N_STARS - 2), most, np.nan])
+    (count,) = (count for name, count in reading.counts.items() if name.startswith("rows with number outside of"))
+    assert count == 1
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ __all__ = [
 
 PROPERTIES_FILE = "hats.properties"
 COLLECTION_FILE = "collection.properties"
-# What the file was called before HATS 1.0; hats and LSDB still read it.
+# What the file was called at first; hats and LSDB still read it.
 _OLD_PROPERTIES_FILE = "properties"
 PARTITION_FILE = "partition_info.csv"
 # What cbminer adds to the properties: the survey of the stars; mock for simulated ones.
