@@ -206,7 +206,7 @@ def select(
         with open_engine(engine.value, jobs=workers, scheduler=scheduler) as opened:
             selection = _selection(galaxy, survey, resolved, cache_folder(cache), kept, opened, workers, monitor)
         with monitor.step("writing catalogues and figures", None):
-            write_products(temporary, selection, command=command_line(), page=False)
+            write_products(temporary, selection, command=command_line(), page=False, jobs=workers)
     kept.clear()
     # The run is in its place by now: a page that cannot be made takes nothing with it.
     with monitor.step("writing the page", None):

@@ -310,7 +310,7 @@ def test_the_command_names_a_run_that_is_not_there(tmp_path, capsys):
 
 def test_a_mock_run_is_compared_with_its_truth(mock_archive, tmp_path, capsys, monkeypatch):
     # The figures of the run are not looked at, and take most of its time.
-    monkeypatch.setattr(products, "save_figure", lambda *_, **__: [])
+    monkeypatch.setattr(products, "_write_figures", lambda *_: None)
     folder = tmp_path / "run"
     assert main(["select", "--galaxy", "SMC", "--archive", str(mock_archive), "--out", str(folder)]) == 0
     capsys.readouterr()

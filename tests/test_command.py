@@ -147,7 +147,7 @@ def test_a_page_that_cannot_be_written_takes_nothing_with_it(mock_archive, tmp_p
         raise OSError(msg)
 
     monkeypatch.setattr(products, "write_run_page", fail)
-    monkeypatch.setattr(products, "save_figure", lambda *_, **__: [])
+    monkeypatch.setattr(products, "_write_figures", lambda *_: None)
     monkeypatch.chdir(mock_archive.parent)
     assert main(["select", "--galaxy", "SMC", "--archive", mock_archive.name, "--out", str(tmp_path / "run")]) == 0
     told = capsys.readouterr().err

@@ -22,7 +22,7 @@ OF_THE_RUN = {"provenance.json", "report.html", "settings.toml"}
 @pytest.fixture(scope="module", autouse=True)
 def _without_figures():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cbminer.report.products, "save_figure", lambda *_, **__: [])
+        patch.setattr(cbminer.report.products, "_write_figures", lambda *_: None)
         yield
 
 

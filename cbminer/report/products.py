@@ -20,6 +20,7 @@ from cbminer.provenance import InputFile, Provenance, hash_files, write_provenan
 from cbminer.ranking.fit_data import BANDS
 from cbminer.report.classes import classifier_record, probabilities_text
 from cbminer.report.counting import count_labels
+from cbminer.report.figure_saving import SaveFigure, figures_saved
 from cbminer.report.figures import (
     FoldedCurve,
     atlas_pages,
@@ -27,7 +28,6 @@ from cbminer.report.figures import (
     cutflow_diagram,
     period_histogram,
     period_luminosity_diagram,
-    save_figure,
 )
 from cbminer.report.page.data import gather_report, shown_densities
 from cbminer.report.page.diagrams import main_sequence_region, relation_band
@@ -44,10 +44,12 @@ from cbminer.theory.density import PopulationDensity
 __all__ = ["SET_ASIDE_FILE", "cutflow_of_run", "write_products", "write_run_page"]
 
 SET_ASIDE_FILE = "set_aside.ecsv"
+# There are some ten figures: more processes would start in vain.
+_FIGURE_PROCESSES = 3
 _MODEL_PHASE = np.linspace(-0.25, 1.25, 301)
 
 
-def write_products(folder: Path, selection: Selection, *, command: str, page: bool = True) -> None:
+def write_products(folder: Path, selection: Selection, *, command: str, page: bool = True, jobs: int = 1) -> None:
     """Write the catalogues, the tables, the figures, the provenance and the page of a run.
 
     Parameters
@@ -60,18 +62,25 @@ def write_products(folder: Path, selection: Selection, *, command: str, page: bo
         The command that made it.
     page : bool, optional
         Whether to write the page; else `write_run_page` may do it later.
+    jobs : int, optional
+        Processes, this one among them, which writes the catalogues while others save the figures.
     """
+    with figures_saved(min(jobs - 1, _FIGURE_PROCESSES)) as save:
+        _write_figures(folder / "figures", selection, save)
+        _write_tables(folder, selection)
+    (folder / "settings.toml").write_text(settings_to_toml(selection.settings), encoding="utf-8")
+    write_provenance(folder, _provenance(selection, command))
+    if page:
+        write_run_page(folder, selection)
+
+
+def _write_tables(folder: Path, selection: Selection) -> None:
     _write_catalogues(folder, selection)
     cutflow_of_run(selection).write(folder / "cutflow.ecsv", format="ascii.ecsv")
     compare_choices(selection.blocks).write(folder / "choices.ecsv", format="ascii.ecsv")
     residuals = _stacked(selection, "residuals")
     residuals.write(folder / "plc_residuals.ecsv", format="ascii.ecsv")
     _set_aside_table(selection).write(folder / SET_ASIDE_FILE, format="ascii.ecsv")
-    (folder / "settings.toml").write_text(settings_to_toml(selection.settings), encoding="utf-8")
-    _write_figures(folder / "figures", selection)
-    write_provenance(folder, _provenance(selection, command))
-    if page:
-        write_run_page(folder, selection)
 
 
 def write_run_page(folder: Path, selection: Selection) -> None:
@@ -181,25 +190,25 @@ def _calibration_record(calibration: CCalibration) -> dict[str, Any]:
     return record | {name: np.round(record[name], 4).tolist() for name in ("measured", "published")}
 
 
-def _write_figures(folder: Path, selection: Selection) -> None:
+def _write_figures(folder: Path, selection: Selection, save: SaveFigure) -> None:
     folder.mkdir()
     cuts = selection.settings.selection
     region = main_sequence_region(cuts)
-    save_figure(colour_magnitude_diagram(selection.blocks, region), folder / "colour_magnitude")
-    save_figure(period_histogram(selection.blocks, cuts), folder / "period_histogram")
+    save(colour_magnitude_diagram(selection.blocks, region), folder / "colour_magnitude")
+    save(period_histogram(selection.blocks, cuts), folder / "period_histogram")
     for cloud in selection.clouds:
         band = relation_band(cloud.blocks, cloud.relation, cuts)
-        save_figure(period_luminosity_diagram(cloud.blocks, band), folder / f"period_luminosity_{cloud.galaxy}")
+        save(period_luminosity_diagram(cloud.blocks, band), folder / f"period_luminosity_{cloud.galaxy}")
         odds = ranking_figure(
             cloud.blocks,
             cloud.ranker.population.counted.get("contact"),
             galaxy=cloud.galaxy,
             contour=selection.settings.ranking.contour,
         )
-        save_figure(odds, folder / f"odds_{cloud.galaxy}")
-        save_figure(cutflow_diagram(cloud.cutflow, survey=selection.survey), folder / f"cutflow_{cloud.galaxy}")
+        save(odds, folder / f"odds_{cloud.galaxy}")
+        save(cutflow_diagram(cloud.cutflow, survey=selection.survey), folder / f"cutflow_{cloud.galaxy}")
     for page, atlas in enumerate(atlas_pages(_folded_curves(selection), survey=selection.survey), start=1):
-        save_figure(atlas, folder / f"atlas_{page:02d}", formats=("png",))
+        save(atlas, folder / f"atlas_{page:02d}", formats=("png",))
 
 
 def _folded_curves(selection: Selection) -> Sequence[FoldedCurve]:
