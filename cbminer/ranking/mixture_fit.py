@@ -140,15 +140,23 @@ class _Fit:
     def _expect(self, mixture: SurveyMixture) -> _Sums:
         """Responsibilities by a mixture, added up; the weights of the stars in the densities are replaced by them."""
         sums = _Sums.nothing(len(self.beforehand), self.grid)
-        for number, block in enumerate(self.stars):
-            counted = block.has_curve
-            log_place = mixture.log_place(block, weight=self.weights[number])
-            responsibility = mixture.posterior(block, log_place) * counted[:, None]
-            from_theory = _from_theory(mixture, block, responsibility, log_place)
+        calls = (Call(self._share_stars, (mixture, *block)) for block in enumerate(self.stars))
+        # Added up in the order of the blocks, whoever is done first.
+        for number, (block, responsibility, from_theory, of_kind) in enumerate(in_order(self.threads, calls)):
             self._add(sums, number, block, responsibility, from_theory)
-            of_kinds = block.curve.of_kinds(responsibility, mixture.within)
-            sums.of_kind += of_kinds[counted].sum(axis=0)
+            sums.of_kind += of_kind
         return sums
+
+    def _share_stars(
+        self, mixture: SurveyMixture, number: int, block: StarEvidence
+    ) -> tuple[StarEvidence, FloatArray, FloatArray, FloatArray]:
+        """Responsibilities of the stars of a block, the part that falls to the population, and sums by kind of star."""
+        counted = block.has_curve
+        log_place = mixture.log_place(block, weight=self.weights[number])
+        responsibility = mixture.posterior(block, log_place) * counted[:, None]
+        from_theory = _from_theory(mixture, block, responsibility, log_place)
+        of_kinds = block.curve.of_kinds(responsibility, mixture.within)
+        return block, responsibility, from_theory, of_kinds[counted].sum(axis=0)
 
     def _add(
         self, sums: _Sums, number: int, block: StarEvidence, responsibility: FloatArray, from_theory: FloatArray
