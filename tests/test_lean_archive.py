@@ -37,7 +37,7 @@ def test_the_first_row_of_a_name(names):
 
 
 @settings(deadline=None)
-@given(st.lists(st.sampled_from([b"ab 1.25", b"a", b"  ", b"\xff", b"caf\xc3\xa9 2", b"", b"x 1.2", b"\x0b"]), max_size=9),
+@given(st.lists(st.sampled_from([b"ab 1.25", b"a", b"  ", b"\xff", b"ol\xc3\xa9 2", b"", b"x 1.2", b"\x0b"]), max_size=9),
        st.lists(st.sampled_from([b"\n", b"\r\n", b"\r"]), min_size=9, max_size=9), st.booleans())  # fmt: skip
 def test_blocks_of_lines_are_the_lines_of_the_file(tmp_path_factory, lines, ends, ends_cleanly):
     data = b"".join(line + end for line, end in zip(lines, ends, strict=False))
