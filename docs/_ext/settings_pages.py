@@ -59,7 +59,7 @@ def _meaning_of_section(value: Any) -> str:
 
 def _clouds(settings: Settings, dumped: dict[str, Any]) -> Iterator[str]:
     yield from heading("[cloud]", label="settings-cloud")
-    yield from ("What is special to one Cloud: ``[cloud.LMC]`` and ``[cloud.SMC]``. The presets name the sources:", "")
+    yield from ("What the stars of a galaxy have in common. The presets name the sources:", "")
     presets = Path(cbminer.settings.__file__).parent / "presets"
     for preset in sorted(presets.glob("*.toml")):
         if set(tomllib.loads(preset.read_text(encoding="utf-8"))) == {"cloud"}:
@@ -85,7 +85,8 @@ def _table(model: type[BaseModel], dumped: dict[str, Any]) -> list[str]:
     rows = [
         [f"``{name}``", _kind(field), _default(field, dumped.get(name, PydanticUndefined)), _meaning(field)]
         for name, field in model.model_fields.items()
-        if _model_of(field.annotation) is None and not isinstance(dumped.get(name), dict)
+        if (_model_of(field.annotation) is None and not isinstance(dumped.get(name), dict))
+        or dumped.get(name, PydanticUndefined) is None
     ]
     header = ["setting", "type and limits", "default", "meaning and source"]
     return list_table(header, rows, widths="22 20 18 40") if rows else []
