@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,44 @@ class ColumnCells:
         Its values: float64 with NaN where unknown, int64, bool, or str with an empty one where unknown.
     known : `~numpy.ndarray`
         Whether a value is known, bool.
-    texts : list of str
-        The values as text: a float with the decimals of the schema, a truth value as 1 or 0; empty where unknown.
     """
 
     spec: ColumnSpec
     data: npt.NDArray[Any]
     known: npt.NDArray[np.bool_]
-    texts: list[str]
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The values as text: a float with the decimals of the schema, a truth value as 1 or 0; empty where unknown."""
+        if self.spec.kind == "text":
+            labels: list[str] = self.data.tolist()
+            return labels
+        texts = np.full(len(self.data), "", dtype=object)
+        texts[self.known] = [self._form(value) for value in self.data[self.known].tolist()]
+        return texts.tolist()
+
+    def longest_texts(self) -> set[str]:
+        """Give texts among which the longest one is, without writing a number for every star.
+
+        Returns
+        -------
+        set of str
+            Every different one of a column of texts; else those of the lowest and of the highest number, and of
+            infinite ones. An unknown value has none.
+        """
+        if self.spec.kind == "text":
+            return set(self.texts)
+        numbers = self.data[self.known]
+        finite = numbers[np.isfinite(numbers)]
+        chosen = {*numbers[~np.isfinite(numbers)].tolist()}
+        # With the same decimals, numbers of one sign are the longer, the farther they are from zero.
+        if len(finite):
+            chosen |= {finite.min().item(), finite.max().item()}
+        return set(map(self._form, chosen))
+
+    @property
+    def _form(self) -> Callable[[Any], str]:
+        return f"{{:{self.spec.format}}}".format if self.spec.kind == "float" else _integer_text
 
 
 def block_cells(block: QTable) -> list[ColumnCells]:
@@ -91,19 +122,13 @@ def one_line(text: str) -> str:
 def _column_cells(block: QTable, spec: ColumnSpec) -> ColumnCells:
     if spec.kind == "text":
         labels = label_column(block, spec.name)
-        return ColumnCells(spec, labels, labels != "", labels.tolist())
+        return ColumnCells(spec, labels, labels != "")
     if spec.kind == "float":
         numbers = values(block, spec.name, spec.unit)
-        known = ~np.isnan(numbers)
-        form = f"{{:{spec.format}}}".format
-        return ColumnCells(spec, numbers, known, _texts(numbers, known, form))
+        return ColumnCells(spec, numbers, ~np.isnan(numbers))
     data = np.ma.getdata(block[spec.name]).astype(np.int64 if spec.kind == "integer" else bool)
-    known = ~np.ma.getmaskarray(block[spec.name])
-    return ColumnCells(spec, data, known, _texts(data.astype(np.int64), known, str))
+    return ColumnCells(spec, data, ~np.ma.getmaskarray(block[spec.name]))
 
 
-def _texts(data: npt.NDArray[Any], known: npt.NDArray[np.bool_], form: Callable[[Any], str]) -> list[str]:
-    """Texts of the known values, empty ones for the others."""
-    texts = np.full(len(data), "", dtype=object)
-    texts[known] = [form(value) for value in data[known].tolist()]
-    return texts.tolist()
+def _integer_text(value: int) -> str:
+    return str(int(value))

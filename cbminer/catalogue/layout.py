@@ -44,12 +44,12 @@ class CatalogueLayout:
         """
         self.n_stars += len(block[0].data)
         for column in block:
-            name, distinct = column.spec.name, set(column.texts)
+            name, longest = column.spec.name, column.longest_texts()
             if column.spec.kind == "text":
-                self.letters[name] = max([self.letters[name], *map(len, distinct)])
-                distinct = {one_line(text) for text in distinct}
-            self.bytes[name] = max([self.bytes[name], *map(len, distinct)])
-            if "" in distinct:
+                self.letters[name] = max([self.letters[name], *map(len, longest)])
+                longest = {one_line(text) for text in longest}
+            self.bytes[name] = max([self.bytes[name], *map(len, longest)])
+            if not column.known.all() or "" in longest:
                 self.incomplete.add(name)
 
     def head(self, n_stars: int = 0) -> Table:

@@ -6,4 +6,7 @@ from cbminer.kernels import discard_stale_kernels
 
 __all__: list[str] = []
 
-discard_stale_kernels(Path(__file__).parent, ("eclipses", "embedding", "matching", "minima", "spline"))
+# The splines have the sines of the light curves compiled into them.
+discard_stale_kernels(
+    Path(__file__).parent, ("eclipses", "embedding", "matching", "minima", "spline", "../lightcurves/circle")
+)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cbminer.columns import FloatArray
+from cbminer.lightcurves.circle import unit_circle
 
 __all__ = ["N_KNOTS", "STRETCHES", "SplineFits", "evaluate_splines", "fit_splines", "spline_basis", "spline_places"]
 
@@ -37,6 +38,8 @@ _ROBUST_ROUNDS = 3
 # Window in which narrow dips are sought, cycles, and the significance that makes one.
 _WINDOW = 0.02
 _DIP_SIGMA = 5.0
+# Beside the place where the tangent has no bounds.
+_LEAST_COSINE = 1e-20
 # A fit is done again where its minima lie farther from those assumed than this share of the stretch.
 _RECENTRE = 0.3
 
@@ -225,9 +228,9 @@ def evaluate_splines(fits: SplineFits, phase: FloatArray, offsets: npt.NDArray[n
     for star in range(len(offsets) - 1):
         if fits.stretch[star] < 0:
             continue
-        width = STRETCHES[fits.stretch[star]]
-        for i in range(offsets[star], offsets[star + 1]):
-            flux[i] = _value(fits.coefficients[star], phase[i] - fits.centre[star], fits.secondary[star], width)
+        points = slice(offsets[star], offsets[star + 1])
+        shared = _tangents(phase[points] - fits.centre[star], fits.secondary[star])
+        flux[points] = _values(fits.coefficients[star], _places(shared, fits.stretch[star]))
     return flux
 
 
@@ -322,7 +325,7 @@ def _fit(
     shared = _tangents(phase, secondary)
     chosen, variance, freedom, _ = _search(shared, phase, flux, weight, secondary, stretches, coefficients, factor)
     for _round in range(_ROBUST_ROUNDS):
-        if not _reweigh(phase, flux, flux_err, secondary, chosen, coefficients, weight):
+        if not _reweigh(_values(coefficients, _places(shared, chosen)), flux, flux_err, weight):
             break
         same = (chosen, chosen)
         chosen, variance, freedom, _ = _search(shared, phase, flux, weight, secondary, same, coefficients, factor)
@@ -336,23 +339,12 @@ def _about(stretch: int) -> tuple[int, int]:
 
 
 @numba.njit(cache=True, nogil=True)
-def _reweigh(
-    phase: FloatArray,
-    flux: FloatArray,
-    flux_err: FloatArray,
-    secondary: float,
-    stretch: int,
-    coefficients: FloatArray,
-    weight: FloatArray,
-) -> bool:
+def _reweigh(model: FloatArray, flux: FloatArray, flux_err: FloatArray, weight: FloatArray) -> bool:
     """Set the weights by the residuals; tell whether one has changed much."""
-    residual = np.empty(len(phase))
-    for i in range(len(phase)):
-        model = _value(coefficients, phase[i], secondary, STRETCHES[stretch])
-        residual[i] = (flux[i] - model) / flux_err[i]
+    residual = (flux - model) / flux_err
     sigma = max(1.4826 * np.median(np.abs(residual)), 1.0)
     changed = False
-    for i in range(len(phase)):
+    for i in range(len(model)):
         far = abs(residual[i]) / (_ROBUST * sigma)
         share = 1.0 if far <= 1.0 else 1.0 / far**2
         new = share / flux_err[i] ** 2
@@ -472,12 +464,12 @@ def _tangents(phase: FloatArray, secondary: float) -> FloatArray:
     """Work out what all stretches of a phase share: phases about 0, and the tangents about both minima."""
     # A row each, so that the loops over the points run along memory.
     shared = np.empty((4, len(phase)))
-    for i in range(len(phase)):
-        about = phase[i] - np.floor(phase[i] + 0.5)
-        beside = about - secondary
-        turns = np.floor(beside + 0.5)
-        shared[0, i], shared[1, i] = about, np.tan(np.pi * about)
-        shared[2, i], shared[3, i] = turns, np.tan(np.pi * (beside - turns))
+    shared[0] = phase - np.floor(phase + 0.5)
+    shared[2] = np.floor(shared[0] - secondary + 0.5)
+    for row, angle in ((1, shared[0]), (3, shared[0] - secondary - shared[2])):
+        circle = unit_circle(0.5 * angle)
+        # Within half a turn the cosine is not negative but by rounding.
+        shared[row] = circle[1] / np.maximum(circle[0], _LEAST_COSINE)
     return shared
 
 
@@ -504,6 +496,33 @@ def _arctangents(tangent: FloatArray, slope: float, turns: FloatArray) -> None:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
+def _places(shared: FloatArray, stretch: int) -> FloatArray:
+    """Stretched phases of all points, not brought to one cycle."""
+    width = STRETCHES[stretch]
+    if width == 0.0:
+        return shared[0].copy()
+    rho = np.exp(-2.0 * np.pi * width)
+    slope = (1.0 + rho) / (1.0 - rho)
+    turned = shared[2].copy()
+    _arctangents(shared[1], slope, turned)
+    _arctangents(shared[3], slope, turned)
+    return (shared[0] + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _values(coefficients: FloatArray, place: FloatArray) -> FloatArray:
+    """Flux of a fit at stretched phases."""
+    around = np.empty(N_KNOTS + 3)
+    around[:N_KNOTS] = coefficients
+    around[N_KNOTS:] = coefficients[:3]
+    flux = np.empty(len(place))
+    for i in range(len(place)):
+        first, w0, w1, w2, w3 = _weights(place[i] - np.floor(place[i]))
+        flux[i] = w0 * around[first] + w1 * around[first + 1] + w2 * around[first + 2] + w3 * around[first + 3]
+    return flux
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _normal_equations(
     shared: FloatArray,
     flux: FloatArray,
@@ -514,15 +533,7 @@ def _normal_equations(
     data: FloatArray,
 ) -> float:
     """Fill in the weighted products of the basis with itself and with the data; return the square of the data."""
-    width = STRETCHES[stretch]
-    place = shared[0].copy()
-    if width > 0.0:
-        rho = np.exp(-2.0 * np.pi * width)
-        slope = (1.0 + rho) / (1.0 - rho)
-        turned = shared[2].copy()
-        _arctangents(shared[1], slope, turned)
-        _arctangents(shared[3], slope, turned)
-        place = (place + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
+    place = _places(shared, stretch)
     # Four bands from the diagonal on with the data as a fifth, and three rows more, which are folded back to the first.
     band = np.zeros((N_KNOTS + 3, 5))
     square = _sum_bands(place, flux - mean, weight, band)

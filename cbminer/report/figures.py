@@ -111,8 +111,8 @@ class FoldedCurve:
     model_mag: FloatArray
 
 
-def _figure(width: float, height: float, *, survey: str) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _figure(width: float, height: float, *, survey: str, layout: str = "constrained") -> Figure:
+    figure = Figure(figsize=(width, height), layout=layout)
     if survey == "mock":
         figure.supxlabel(
             "mock survey: simulated stars, not observations", fontsize=8, color=_VERMILION, x=0.99, ha="right"
@@ -440,7 +440,9 @@ def atlas_pages(curves: Sequence[FoldedCurve], *, survey: str) -> Iterator[Figur
 
 def _atlas_page(curves: Sequence[FoldedCurve], survey: str) -> Figure:
     n_rows = -(-len(curves) // _COLUMNS)
-    figure = _figure(10.0, 2.0 * n_rows + 0.5, survey=survey)
+    # Panels are all alike: a layout that measures every label takes as long as the drawing.
+    figure = _figure(10.0, 2.0 * n_rows + 0.5, survey=survey, layout="none")
+    figure.subplots_adjust(**_atlas_margins(*figure.get_size_inches(), n_rows))
     for place, curve in enumerate(curves):
         axes = figure.add_subplot(n_rows, _COLUMNS, place + 1)
         _draw_curve(axes, curve)
@@ -453,14 +455,30 @@ def _atlas_page(curves: Sequence[FoldedCurve], survey: str) -> Figure:
     return figure
 
 
+def _atlas_margins(width: float, height: float, n_rows: int) -> dict[str, float]:
+    """Margins of a page in inches, as matplotlib wants them: shares of the page, and of the panels between them."""
+    left, right, top, bottom, across, down = 0.62, 0.08, 0.55, 0.62, 0.46, 0.62
+    panel_width = (width - left - right - (_COLUMNS - 1) * across) / _COLUMNS
+    panel_height = (height - top - bottom - (n_rows - 1) * down) / n_rows
+    return {
+        "left": left / width,
+        "right": 1.0 - right / width,
+        "top": 1.0 - top / height,
+        "bottom": bottom / height,
+        "wspace": across / panel_width,
+        "hspace": down / panel_height,
+    }
+
+
 def _draw_curve(axes: Any, curve: FoldedCurve) -> None:
     # The cycle is drawn from -0.25 to 1.25, so that both minima stand whole.
     phase = np.concatenate([curve.phase - 1.0, curve.phase, curve.phase + 1.0])
     shown = (phase >= -0.25) & (phase <= 1.25)
     mag, error = np.tile(curve.mag, 3)[shown], np.tile(curve.mag_err, 3)[shown]
-    axes.errorbar(
-        phase[shown], mag, yerr=error, fmt=".", ms=2, color="0.35", ecolor="0.8", elinewidth=0.5, rasterized=True
-    )
+    # One line with gaps: a line a point, as error bars are drawn otherwise, takes ten times as long.
+    ends = np.stack([mag - error, mag + error, np.full(len(mag), np.nan)], axis=1).ravel()
+    axes.plot(np.repeat(phase[shown], 3), ends, color="0.8", lw=0.5, rasterized=True)
+    axes.plot(phase[shown], mag, ".", ms=2, color="0.35", rasterized=True)
     axes.plot(curve.model_phase, curve.model_mag, color=_VERMILION, lw=1.2, zorder=3)
     axes.set_xlim(-0.25, 1.25)
     axes.set_xticks([0.0, 0.5, 1.0])
@@ -495,5 +513,7 @@ def save_figure(figure: Figure, path: Path, *, formats: Sequence[str] = ("png", 
         for suffix in formats:
             target = path.with_name(f"{path.name}.{suffix}")
             figure.savefig(target, dpi=_DPI, metadata=metadata[suffix])
+            # The first format has laid the figure out.
+            figure.set_layout_engine("none")
             paths.append(target)
     return paths
