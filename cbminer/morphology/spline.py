@@ -499,14 +499,16 @@ def _arctangents(tangent: FloatArray, slope: float, turns: FloatArray) -> None:
 def _places(shared: FloatArray, stretch: int) -> FloatArray:
     """Stretched phases of all points, not brought to one cycle."""
     width = STRETCHES[stretch]
+    place: FloatArray = shared[0].copy()
     if width == 0.0:
-        return shared[0].copy()
+        return place
     rho = np.exp(-2.0 * np.pi * width)
     slope = (1.0 + rho) / (1.0 - rho)
     turned = shared[2].copy()
     _arctangents(shared[1], slope, turned)
     _arctangents(shared[3], slope, turned)
-    return (shared[0] + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
+    place = (place + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
+    return place
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

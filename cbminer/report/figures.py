@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -111,7 +111,9 @@ class FoldedCurve:
     model_mag: FloatArray
 
 
-def _figure(width: float, height: float, *, survey: str, layout: str = "constrained") -> Figure:
+def _figure(
+    width: float, height: float, *, survey: str, layout: Literal["constrained"] | None = "constrained"
+) -> Figure:
     figure = Figure(figsize=(width, height), layout=layout)
     if survey == "mock":
         figure.supxlabel(
@@ -441,8 +443,9 @@ def atlas_pages(curves: Sequence[FoldedCurve], *, survey: str) -> Iterator[Figur
 def _atlas_page(curves: Sequence[FoldedCurve], survey: str) -> Figure:
     n_rows = -(-len(curves) // _COLUMNS)
     # Panels are all alike: a layout that measures every label takes as long as the drawing.
-    figure = _figure(10.0, 2.0 * n_rows + 0.5, survey=survey, layout="none")
-    figure.subplots_adjust(**_atlas_margins(*figure.get_size_inches(), n_rows))
+    figure = _figure(10.0, 2.0 * n_rows + 0.5, survey=survey, layout=None)
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(**_atlas_margins(width, height, n_rows))
     for place, curve in enumerate(curves):
         axes = figure.add_subplot(n_rows, _COLUMNS, place + 1)
         _draw_curve(axes, curve)
