@@ -507,8 +507,8 @@ def _places(shared: FloatArray, stretch: int) -> FloatArray:
     turned = shared[2].copy()
     _arctangents(shared[1], slope, turned)
     _arctangents(shared[3], slope, turned)
-    place = (place + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
-    return place
+    stretched: FloatArray = (place + _SHARE * turned) / (1.0 + 2.0 * _SHARE)
+    return stretched
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
