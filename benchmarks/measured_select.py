@@ -3,9 +3,9 @@
 Usage: python benchmarks/measured_select.py REPORT.json CORES SELECT-OPTION ...
 
 The command is the real one, called in this process; the process is held to so many cores. Steps are those that the
-command shows on a terminal. Parts are sampled: every 20 ms it is noted in which part of the package each thread is,
-with the time since the last look; threads that wait for others are left out. The memory is the most that this process
-has held, all libraries and files that it has mapped included.
+command shows on a terminal. Parts are sampled: ten times a second it is noted in which part of the package each thread
+is, with the time since the last look; threads that wait for others are left out. The memory is the most that this
+process has held, all libraries and files that it has mapped included.
 """
 
 import json
@@ -17,7 +17,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from pathlib import Path
 
-INTERVAL = 0.02
+INTERVAL = 0.1
 # The innermost call of a thread that matches names its part; the first that fits counts.
 PARTS = {
     "_frozen_importlib": "importing libraries",

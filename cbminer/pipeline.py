@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from astropy.table import QTable
 
+from cbminer.candidate_blocks import CandidateBlocks
 from cbminer.catalogue.schema import conform
 from cbminer.chunk_measurement import measure_chunks, measure_groups
 from cbminer.classifier.prediction import classifier_model
@@ -159,10 +160,14 @@ class Selection:
         return conform(stack_blocks(self.blocks))
 
     @cached_property
+    def ranked(self) -> CandidateBlocks:
+        """Candidates of all Clouds in the order of their rank, in tables that fit into memory."""
+        return CandidateBlocks(self.blocks)
+
+    @property
     def candidates(self) -> QTable:
-        """Candidates of all Clouds in the order of their rank."""
-        chosen = stack_blocks([block[np.asarray(block["selected"], dtype=bool)] for block in self.blocks])
-        return conform(chosen[np.argsort(np.asarray(chosen["rank"]), kind="stable")])
+        """Candidates of all Clouds in the order of their rank, which takes the memory of all of them."""
+        return self.ranked.first(len(self.ranked))
 
 
 @dataclass(frozen=True)
@@ -637,7 +642,7 @@ def candidate_curves(selection: Selection) -> Iterator[tuple[QTable, FittedChunk
     fitted : FittedChunk
         Their points, phases and fits in the same order.
     """
-    candidates = selection.candidates[: selection.settings.report.atlas_max]
+    candidates = selection.ranked.first(selection.settings.report.atlas_max)
     settings = selection.settings
     for cloud in selection.clouds:
         mine = candidates[label_column(candidates, "galaxy") == cloud.galaxy]

@@ -10,6 +10,7 @@ from judged_runs import random_table, table_of, write_run
 from test_page import Blob, make_run
 
 from cbminer.blocks import blocks_of, columns_of, floats_of, rows_of
+from cbminer.candidate_blocks import CandidateBlocks
 from cbminer.catalogue.schema import COLUMNS, conform
 from cbminer.columns import float_column, label_column, values
 from cbminer.errors import OutputError, RelationError, UnknownStarError
@@ -193,11 +194,16 @@ def test_columns_of_a_disk_are_read_alone():
 
 
 class Unstacked(SimpleNamespace):
-    """A selection whose stars are not to be read at once."""
+    """A selection whose stars and candidates are not to be read at once."""
 
     @property
     def stars(self):
         msg = "all stars were read"
+        raise AssertionError(msg)
+
+    @property
+    def candidates(self):
+        msg = "all candidates were read"
         raise AssertionError(msg)
 
 
@@ -217,10 +223,9 @@ def selection_of(stars, size):
                 release="made for a test", light_curves=None, ranker=ranker, notes=[], inputs=[],
             )
         )  # fmt: skip
-    chosen = stars[np.asarray(stars["selected"], dtype=bool)]
     return Unstacked(
         survey="mock", archive=SimpleNamespace(is_local=False, location="nowhere"), clouds=clouds,
-        blocks=split(stars, size), candidates=chosen[np.argsort(np.asarray(chosen["rank"]), kind="stable")],
+        blocks=split(stars, size), ranked=CandidateBlocks(split(stars, size)),
         settings=resolved.model_copy(update={"report": report}), tables=[], calibration=None, notes=[],
     )  # fmt: skip
 

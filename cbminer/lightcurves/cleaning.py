@@ -289,10 +289,13 @@ def _search_once(
     x: FloatArray, y: FloatArray, error: FloatArray, limits: tuple[float, float, float]
 ) -> npt.NDArray[np.int64]:
     n = len(x)
-    before, after = np.empty(n), np.empty(n)
-    for i in range(n):
-        before[i] = _median_of_side(y, i, -1)
-        after[i] = _median_of_side(y, i, 1)
+    # The cycle goes on at both ends, so that no neighbour needs a remainder.
+    around = np.concatenate((y[n - _SIDE :], y, y[:_SIDE]))
+    medians = np.empty(n + _SIDE + 1)
+    for i in range(n + _SIDE + 1):
+        a, b, c = around[i], around[i + 1], around[i + 2]
+        medians[i] = max(min(a, b), min(max(a, b), c))
+    before, after = medians[:n], medians[_SIDE + 1 :]
     scatter = _scatter(y - 0.5 * (before + after))
     found = np.zeros(n, dtype=np.int64)
     for i in range(n):
@@ -303,14 +306,6 @@ def _search_once(
         elif y[i] - faint > limits[1] * sigma and _stands_out(x, y, i, _FAINT, limits[2]):
             found[i] = _FAINT_OUTLIER
     return found
-
-
-@numba.njit(cache=True, nogil=True)
-def _median_of_side(y: FloatArray, i: int, side: int) -> float:
-    n = len(y)
-    a, b, c = y[(i + side) % n], y[(i + 2 * side) % n], y[(i + _SIDE * side) % n]
-    middle: float = max(min(a, b), min(max(a, b), c))
-    return middle
 
 
 @numba.njit(cache=True, nogil=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from cbminer.columns import FloatArray
-from cbminer.lightcurves.period_kernels import FIGURES, measure_stars
+from cbminer.lightcurves.period_kernels import judge_trials
 from cbminer.survey.packed import PackedLightCurves
 
 __all__ = ["SAMPLING_FREQUENCIES", "better_aliases", "name_alias", "nearest_sampling"]
@@ -55,13 +55,11 @@ def better_aliases(
     for name in _STRONGEST:
         for sign in (-1.0, 1.0):
             trial = 1.0 / np.abs(frequency[chosen] + sign * SAMPLING_FREQUENCIES[name])
-            figures, by_level = measure_stars(few.time, few.mag, few.mag_err, offsets, trial, limits)
             # A period that runs off is none.
-            settled = figures[:, FIGURES.index("at_edge")] == 0
-            constant = figures[:, FIGURES.index("bic_constant")]
-            lower = np.where(settled, constant - np.min(by_level[:, :, 0], axis=1), -np.inf) - delta_bic[chosen]
+            found, of_trial = judge_trials(few.time, few.mag, few.mag_err, offsets, trial, limits)
+            lower = of_trial - delta_bic[chosen]
             better = lower > gain[chosen]
-            period[chosen[better]] = 1.0 / figures[better, FIGURES.index("frequency")]
+            period[chosen[better]] = 1.0 / found[better]
             gain[chosen[better]] = lower[better]
     return period, gain
 

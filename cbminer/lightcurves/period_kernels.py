@@ -20,7 +20,7 @@ from cbminer.lightcurves.period_fit import (
 )
 from cbminer.lightcurves.period_shape import measure_shape
 
-__all__ = ["FIGURES", "LEVELS", "LEVEL_FIGURES", "measure_stars"]
+__all__ = ["FIGURES", "LEVELS", "LEVEL_FIGURES", "judge_trials", "measure_stars"]
 
 # Periods that a curve can have, in units of the listed one.
 LEVELS = (0.25, 0.5, 1.0, 2.0)
@@ -161,20 +161,53 @@ def _settle(
 
 
 @numba.njit(cache=True, nogil=True)
-def _measure(points: FloatArray, period: float, limits: FloatArray, row: FloatArray, level_rows: FloatArray) -> None:
-    """Measure one star; see `measure_stars`."""
+def _can_be_measured(points: FloatArray, period: float, limits: FloatArray) -> bool:
+    """Whether the points are enough, and cover two cycles of a period that is one."""
+    if points.shape[1] < limits[10] or not (period > 0.0 and np.isfinite(period)):
+        return False
+    if np.max(points[0]) - np.min(points[0]) < 2.0 * period:
+        return False
+    varies: bool = np.sum(points[2] * points[1] ** 2) > 0.0
+    return varies
+
+
+@numba.njit(cache=True, nogil=True)
+def _best_models(
+    points: FloatArray, period: float, limits: FloatArray
+) -> tuple[FloatArray, float, FloatArray, FloatArray, float, float]:
+    """Find the frequency near a listed period whose models are best, and these models.
+
+    Returns what `_settle` returns, the ridge, and 1.0 if the frequency runs off.
+    """
     time, mag, weight = points
-    baseline = np.max(time) - np.min(time)
-    total = np.sum(weight * mag**2)
-    if baseline < 2.0 * period or total <= 0.0:
-        return
-    n, listed, reach, least_scale = len(time), 1.0 / period, limits[6] / baseline, limits[8]
-    n_side = int(np.ceil(40 * limits[6]))
-    ridge = 0.25 * np.sum(weight) / total
+    n, listed, baseline = len(time), 1.0 / period, np.max(time) - np.min(time)
+    reach, n_side = limits[6] / baseline, _steps_aside(limits)
+    ridge = 0.25 * np.sum(weight) / np.sum(weight * mag**2)
     step = best_of_grid(time, mag, weight, listed, reach, n_side)
     start, _ = model_columns(8, max((n // 4 - 1) // 2, 2))
     frequency = refine_frequency((time, mag, weight), listed + reach * step / n_side, start, ridge, 0.1 / baseline)
-    points, frequency, table, sums = _settle(points, frequency, baseline, ridge, least_scale)
+    points, frequency, table, sums = _settle(points, frequency, baseline, ridge, limits[8])
+    at_edge = 1.0 if abs(frequency - listed) >= reach * (1.0 - 0.5 / n_side) else 0.0
+    return points, frequency, table, sums, ridge, at_edge
+
+
+@numba.njit(cache=True, nogil=True)
+def _steps_aside(limits: FloatArray) -> int:
+    """Count the steps of the grid of frequencies on either side of the listed one."""
+    return int(np.ceil(40 * limits[6]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _constant_bic(total: float, n_points: int, limits: FloatArray) -> float:
+    """BIC of a constant star of this chi-square: the best of all steps of the grid fits noise better than one would."""
+    least = deviance(total, n_points, limits[8]) + np.log(n_points)
+    return float(least - 2.0 * np.log(2.0 * _steps_aside(limits) + 1.0))
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure(points: FloatArray, period: float, limits: FloatArray, row: FloatArray, level_rows: FloatArray) -> None:
+    """Measure one star; see `measure_stars`."""
+    points, frequency, table, sums, ridge, at_edge = _best_models(points, period, limits)
     place = int(np.argmin(table[:, 0]))
     harmonic, _ = model_columns(int(table[place, 1]), int(table[place, 2]))
     _, turned = factor_normal(sums, harmonic, ridge)
@@ -185,10 +218,9 @@ def _measure(points: FloatArray, period: float, limits: FloatArray, row: FloatAr
     scale = max(chi2 / max(n - n_terms - 1, 1), 1.0)
     noise = n * limits[9] ** 2
     row[0], row[1], row[2] = n, frequency, np.sqrt(variance)
-    row[3] = 1.0 if abs(frequency - listed) >= reach * (1.0 - 0.5 / n_side) else 0.0
+    row[3] = at_edge
     row[4] = max(chi2 - noise, 0.0) / (total - noise) if total > noise else 0.0
-    # The best of all steps of the grid fits noise better than one would.
-    row[5] = deviance(total, n, least_scale) + np.log(n) - 2.0 * np.log(2.0 * n_side + 1.0)
+    row[5] = _constant_bic(total, n, limits)
     row[6], row[10], row[12], row[13] = place, table[3, 3], len(harmonic), chi2 / max(n - n_terms, 1)
     for other in range(4):
         level_rows[other, 0] = table[other, 0]
@@ -237,6 +269,46 @@ def measure_stars(
             time[of_star], mag[of_star].astype(np.float64), mag_err[of_star].astype(np.float64), limits[7]
         )
         figures[star, 0] = points.shape[1]
-        if points.shape[1] >= limits[10] and period[star] > 0.0 and np.isfinite(period[star]):
+        if _can_be_measured(points, period[star], limits):
             _measure(points, period[star], limits, figures[star], level_figures[star])
     return figures, level_figures
+
+
+@numba.njit(cache=True, nogil=True)
+def judge_trials(
+    time: FloatArray,
+    mag: npt.NDArray[np.float32],
+    mag_err: npt.NDArray[np.float32],
+    offsets: npt.NDArray[np.int64],
+    period: FloatArray,
+    limits: FloatArray,
+) -> tuple[FloatArray, FloatArray]:
+    """Find how good the best model near another period is, which takes less than to measure what it looks like.
+
+    Parameters
+    ----------
+    time, mag, mag_err, offsets, period, limits
+        As for `measure_stars`.
+
+    Returns
+    -------
+    frequency : `~numpy.ndarray`
+        Refined frequencies in cycles a day, shape (n,); NaN where a star cannot be measured.
+    gain : `~numpy.ndarray`
+        How much lower the BIC is than that of a constant star, shape (n,); -inf where it cannot be measured or the
+        frequency runs off.
+    """
+    n_stars = len(offsets) - 1
+    frequency, gain = np.full(n_stars, np.nan), np.full(n_stars, -np.inf)
+    for star in range(n_stars):
+        of_star = slice(offsets[star], offsets[star + 1])
+        points, _ = _usable(
+            time[of_star], mag[of_star].astype(np.float64), mag_err[of_star].astype(np.float64), limits[7]
+        )
+        if not _can_be_measured(points, period[star], limits):
+            continue
+        points, frequency[star], table, sums, _, at_edge = _best_models(points, period[star], limits)
+        if at_edge == 0.0:
+            total = np.sum(points[2] * points[1] ** 2) - sums[2, 0] ** 2 / sums[0, 0]
+            gain[star] = _constant_bic(total, points.shape[1], limits) - np.min(table[:, 0])
+    return frequency, gain

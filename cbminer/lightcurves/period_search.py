@@ -229,7 +229,12 @@ def _peaks(seen: Spectrum, count: int, resolution: float) -> npt.NDArray[np.int6
     """Highest local maxima, apart by more than the resolution; the highest first."""
     padded = np.concatenate([[-np.inf], seen.power, [-np.inf]])
     local = np.flatnonzero((padded[1:-1] >= padded[:-2]) & (padded[1:-1] > padded[2:]))
-    local = local[np.argsort(-seen.power[local], kind="stable")][: 40 * count]
+    most = 40 * count
+    if len(local) > most:
+        # Of a hundred thousand maxima only the highest are put in order, and all that are as high as the last of them.
+        least = np.partition(seen.power[local], len(local) - most)[len(local) - most]
+        local = local[seen.power[local] >= least]
+    local = local[np.argsort(-seen.power[local], kind="stable")][:most]
     chosen: list[int] = []
     for place in local:
         if all(abs(seen.frequency[place] - seen.frequency[other]) > 1.5 * resolution for other in chosen):

@@ -179,10 +179,12 @@ def _contrast(
 def _axis(sine: FloatArray, cosine: FloatArray, variance: FloatArray, axis: float) -> float:
     """Misfit of the sine terms about an axis."""
     misfit = 0.0
+    c_1, s_1 = np.cos(2.0 * np.pi * axis), np.sin(2.0 * np.pi * axis)
+    c, s = c_1, s_1
     for k in range(len(sine)):
-        angle = 2.0 * np.pi * (k + 1) * axis
-        about = sine[k] * np.cos(angle) - cosine[k] * np.sin(angle)
+        about = sine[k] * c - cosine[k] * s
         misfit += about**2 / variance[k]
+        c, s = c * c_1 - s * s_1, s * c_1 + c * s_1
     return misfit
 
 
@@ -208,15 +210,16 @@ def _symmetry(
         width_pulsator[k] = width_binary[k] if k == 0 else asymmetry * (2.0 / (k + 1)) ** 2
     spread = relative + width_binary**2
     best, least = 0.0, np.inf
+    relative_sine, relative_cosine = sine / size, cosine / size
     for i in range(_N_GRID):
         # Half a cycle is enough: an axis through a minimum is one through the maximum, too.
-        misfit = _axis(sine / size, cosine / size, spread, 0.5 * i / _N_GRID)
+        misfit = _axis(relative_sine, relative_cosine, spread, 0.5 * i / _N_GRID)
         if misfit < least:
             best, least = 0.5 * i / _N_GRID, misfit
     reach = 0.25 / _N_GRID
     for _ in range(8):
         for trial in (best - reach, best + reach):
-            misfit = _axis(sine / size, cosine / size, spread, trial)
+            misfit = _axis(relative_sine, relative_cosine, spread, trial)
             if misfit < least:
                 best, least = trial, misfit
         reach *= 0.5

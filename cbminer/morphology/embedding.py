@@ -397,7 +397,7 @@ def _nearest(
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _weighted(
     training: _Floats, chosen: _Indices, point: _Floats, regularisation: float, target: FloatArray
 ) -> FloatArray:
@@ -431,7 +431,7 @@ def _product(a: FloatArray, b: FloatArray) -> float:
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _solve_for_ones(gram: FloatArray, ridge: float) -> FloatArray:
     """Solve (gram + ridge) x = 1 by Cholesky's way; the lower triangle of gram is overwritten."""
     k = len(gram)

@@ -93,7 +93,7 @@ def write_run_page(folder: Path, selection: Selection) -> None:
     selection : Selection
         The run.
     """
-    candidates = selection.candidates[: selection.settings.report.sheets_max]
+    candidates = selection.ranked.first(selection.settings.report.sheets_max)
     galaxies = label_column(candidates, "galaxy")
     stores: dict[str, LightCurveStore] = {}
     for cloud in selection.clouds:
@@ -138,7 +138,7 @@ def _write_catalogues(folder: Path, selection: Selection) -> None:
     galaxies = " and ".join(cloud.galaxy for cloud in selection.clouds)
     source = "; ".join(f"{cloud.galaxy}: {cloud.release}" for cloud in selection.clouds)
     for stem, stars, what in (
-        ("candidates", selection.candidates, "Candidate massive contact binaries"),
+        ("candidates", selection.ranked, "Candidate massive contact binaries"),
         ("judged", selection.blocks, "All stars judged in the search for massive contact binaries"),
     ):
         title = CatalogueTitle(f"{what} of the {galaxies}", selection.survey, source, version("cbminer"))
@@ -162,7 +162,7 @@ def _provenance(selection: Selection, command: str) -> Provenance:
         if path is not None and path != VIZIER:
             inputs.append(hash_files(name, [Path(path).expanduser()]))
     inputs += [hash_files(f"VizieR {path.name}", [path]) for path in selection.tables]
-    n_selected = count_labels(selection.candidates, "galaxy")
+    n_selected = count_labels(selection.ranked, "galaxy")
     return Provenance(
         command=command,
         survey=selection.survey,

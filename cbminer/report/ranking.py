@@ -13,9 +13,9 @@ from cbminer.columns import label_column, values
 from cbminer.flags import Flag
 from cbminer.ranking.hypotheses import HYPOTHESES, HYPOTHESIS_NAMES
 
-__all__ = ["candidate_lines", "compare_choices", "mixture_lines", "odds_lines", "reason_of"]
+__all__ = ["CANDIDATES_SHOWN", "candidate_lines", "compare_choices", "mixture_lines", "odds_lines", "reason_of"]
 
-_SHOWN = 10
+CANDIDATES_SHOWN = 10
 _WIDTH = 80
 # Light curves below which what is learned from a survey is hardly more than the priors.
 _FEW = 100
@@ -26,7 +26,9 @@ _PARTS = {"ln_odds_curve": "light curve", "ln_odds_place": "period, magnitude an
 _WORTH = 1.0
 
 
-def candidate_lines(candidates: QTable, *, shown: int = _SHOWN, what: str = "candidates") -> Iterator[str]:
+def candidate_lines(
+    candidates: QTable, *, shown: int = CANDIDATES_SHOWN, what: str = "candidates", number: int | None = None
+) -> Iterator[str]:
     """List the first candidates and say why each is there.
 
     Parameters
@@ -37,14 +39,17 @@ def candidate_lines(candidates: QTable, *, shown: int = _SHOWN, what: str = "can
         How many to list.
     what : str, optional
         What they are called.
+    number : int, optional
+        How many there are, if the table has only the first ones.
 
     Yields
     ------
     str
         Lines of at most 80 characters, but for names.
     """
-    yield f"{len(candidates)} {what.removesuffix('s') if len(candidates) == 1 else what}"
-    if len(candidates) == 0:
+    number = len(candidates) if number is None else number
+    yield f"{number} {what.removesuffix('s') if number == 1 else what}"
+    if number == 0:
         return
     yield f"{'rank':>4}  {'id':<20}{'P/d':>8}{'M_V':>7}{'(V-I)0':>8}{'depth1':>8}{'W':>8}{'contact':>9}  label"
     listed = candidates[:shown]
@@ -58,8 +63,8 @@ def candidate_lines(candidates: QTable, *, shown: int = _SHOWN, what: str = "can
             f"{depth:>8.3f}{roundness:>8.3f}{contact:>9.4f}  {labels[index]}"
         )
         yield f"      {reason_of(listed[index : index + 1])}"
-    if len(candidates) > shown:
-        yield f"      and {len(candidates) - shown} more"
+    if number > shown:
+        yield f"      and {number - shown} more"
 
 
 def reason_of(star: QTable) -> str:

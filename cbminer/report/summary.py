@@ -15,7 +15,7 @@ from cbminer.pipeline import CloudSelection, Selection
 from cbminer.report.classes import classifier_title
 from cbminer.report.counting import count_flags, count_labels
 from cbminer.report.products import cutflow_of_run
-from cbminer.report.ranking import candidate_lines, compare_choices, mixture_lines
+from cbminer.report.ranking import CANDIDATES_SHOWN, candidate_lines, compare_choices, mixture_lines
 
 __all__ = ["summary_lines"]
 
@@ -70,7 +70,7 @@ def summary_lines(selection: Selection) -> Iterator[str]:
     for cloud in selection.clouds:
         yield from mixture_lines(cloud.galaxy, cloud.ranker.record())
     yield ""
-    yield from candidate_lines(selection.candidates)
+    yield from candidate_lines(selection.ranked.first(CANDIDATES_SHOWN), number=len(selection.ranked))
     yield from _choice_lines(selection.blocks)
 
 
